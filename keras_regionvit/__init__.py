@@ -1,0 +1,41 @@
+"""RegionViT, the vision transformer with regional-to-local attention, for Keras 3."""
+
+from keras_regionvit import visualize
+from keras_regionvit.backbone import RegionViTBackbone
+from keras_regionvit.classifier import build_classifier
+from keras_regionvit.models import (
+    RegionViTBase,
+    RegionViTBasePlus,
+    RegionViTMedium,
+    RegionViTMediumPlus,
+    RegionViTSmall,
+    RegionViTSmallPlus,
+    RegionViTTiny,
+    RegionViTTinyPlus,
+    decode_predictions,
+    preprocess_input,
+)
+from keras_regionvit.variants import list_models
+from keras_regionvit.version import VERSION
+from keras_regionvit.weights.loading import load_official_weights, official_state_dict
+
+__version__ = VERSION
+
+__all__ = [
+    "RegionViTBackbone",
+    "RegionViTBase",
+    "RegionViTBasePlus",
+    "RegionViTMedium",
+    "RegionViTMediumPlus",
+    "RegionViTSmall",
+    "RegionViTSmallPlus",
+    "RegionViTTiny",
+    "RegionViTTinyPlus",
+    "build_classifier",
+    "decode_predictions",
+    "list_models",
+    "load_official_weights",
+    "official_state_dict",
+    "preprocess_input",
+    "visualize",
+]

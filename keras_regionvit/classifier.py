@@ -1,0 +1,50 @@
+"""The classification head: norm, mean over the regional tokens, Dense (paper, Figure 2)."""
+
+import keras
+
+
+def build_classifier(
+    backbone, classes=1000, classifier_activation="softmax", inputs=None, name=None
+):
+    """A classifier on the regional tokens of a backbone.
+
+    Args:
+        backbone: a `RegionViTBackbone`.
+        classes: width of the last layer.
+        classifier_activation: its activation, `None` for logits.
+        inputs: optional Keras tensor (B, H, W, channels) that the backbone is called on.
+        name: name of the model.
+
+    Returns:
+        A functional `keras.Model`: images to (B, classes) in float32.
+
+    Example:
+    >>> backbone = RegionViTBackbone((64, 128), (2, 2), patch_size=2, input_shape=(28, 28, 1))
+    >>> model = build_classifier(backbone, classes=10)
+    """
+    if inputs is None:
+        inputs = keras.Input(backbone.input.shape[1:], name="image")
+    x = normed_regional_tokens(backbone, inputs)
+    # Head and softmax stay float32 under mixed precision.
+    x = keras.layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(x)
+    outputs = keras.layers.Dense(
+        classes,
+        activation=classifier_activation,
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+        dtype="float32",
+        name="predictions",
+    )(x)
+    return model_of(inputs, outputs, name)
+
+
+def normed_regional_tokens(backbone, inputs):
+    """The regional tokens (B, Hr, Wr, C) under the final norm."""
+    norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=backbone.policy, name="norm")
+    return norm(backbone(inputs)["regional_tokens"])
+
+
+def model_of(inputs, outputs, name):
+    """The model from what `inputs` was made of to `outputs`."""
+    sources = keras.utils.get_source_inputs(inputs)
+    # one image stays one tensor, not a list of one: Keras minds the difference
+    return keras.Model(sources[0] if len(sources) == 1 else sources, outputs, name=name)

@@ -1,0 +1,57 @@
+"""Stochastic depth (Huang et al., 2016)."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_regionvit")
+class DropPath(keras.layers.Layer):
+    """Drops whole residual branches in training, each sample by itself.
+
+    The kept ones are divided by the probability of keeping, so that the
+    expectation is unchanged.
+
+    Args:
+        rate: probability of dropping, in [0, 1).
+        axes: how many leading axes tell samples apart: 1 draws per image, 2 per
+            image and region.
+        seed: optional int, the seed of the draws.
+
+    Input and output shape: any, the same.
+
+    Raises:
+        ValueError: `rate` is outside [0, 1).
+
+    Example:
+    >>> DropPath(0.1)(keras.ops.ones((2, 3, 4)), training=True).shape
+    (2, 3, 4)
+    """
+
+    def __init__(self, rate, axes=1, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"`rate` must be at least 0 and below 1. Received: rate={rate}")
+        self.rate, self.axes, self.seed = rate, axes, seed
+        self.seed_generator = keras.random.SeedGenerator(seed) if rate else None
+        self.built = True
+
+    def call(self, inputs, training=False):
+        """Returns `inputs` with a share of its samples zeroed if `training`."""
+        if not training or not self.rate:
+            return inputs
+        shape = ops.shape(inputs)[: self.axes] + (1,) * (len(inputs.shape) - self.axes)
+        keep = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator) >= self.rate
+        return inputs * (ops.cast(keep, inputs.dtype) / (1 - self.rate))
+
+    def compute_output_shape(self, input_shape):
+        """The shape of the input."""
+        return input_shape
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "rate": self.rate,
+            "axes": self.axes,
+            "seed": self.seed,
+        }

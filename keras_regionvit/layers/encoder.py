@@ -1,0 +1,118 @@
+"""The regional-to-local encoder (paper, equation 2)."""
+
+import keras
+from keras import ops
+
+from keras_regionvit.layers.attention import RegionAttention
+from keras_regionvit.layers.drop_path import DropPath
+from keras_regionvit.layers.mlp import MLP
+
+
+@keras.saving.register_keras_serializable(package="keras_regionvit")
+class RegionalToLocalEncoder(keras.layers.Layer):
+    """Regional attention, then local attention and feed-forward in each region.
+
+    Regional and local attention are one attention under two norms. Stochastic depth
+    acts per image on the former and per region on the rest.
+
+    Args:
+        embed_dim: channels C.
+        num_heads: attention heads.
+        window_size: M, local tokens per region side.
+        mlp_ratio: hidden width of the feed-forward network over C.
+        qkv_bias: whether query, key and value have a bias.
+        drop_path_rate: probability of dropping a branch.
+        dropout_rate: dropout after each projection.
+        attention_dropout_rate: dropout of the attention weights.
+
+    Example:
+    >>> encoder = RegionalToLocalEncoder(96, num_heads=3, window_size=7)
+    >>> regional, local = encoder(keras.ops.ones((2, 64, 96)), keras.ops.ones((2, 64, 49, 96)))
+    """
+
+    def __init__(
+        self,
+        embed_dim,
+        num_heads,
+        window_size,
+        mlp_ratio=4.0,
+        qkv_bias=True,
+        drop_path_rate=0.0,
+        dropout_rate=0.0,
+        attention_dropout_rate=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.embed_dim, self.num_heads, self.window_size = embed_dim, num_heads, window_size
+        self.mlp_ratio, self.qkv_bias = mlp_ratio, qkv_bias
+        self.drop_path_rate, self.dropout_rate = drop_path_rate, dropout_rate
+        self.attention_dropout_rate = attention_dropout_rate
+        dtype = self.dtype_policy
+        norm = {"epsilon": 1e-6, "dtype": dtype}
+        self.regional_norm = keras.layers.LayerNormalization(name="regional_norm", **norm)
+        self.local_norm = keras.layers.LayerNormalization(name="local_norm", **norm)
+        self.mlp_norm = keras.layers.LayerNormalization(name="mlp_norm", **norm)
+        self.attention = RegionAttention(
+            embed_dim,
+            num_heads,
+            window_size,
+            qkv_bias,
+            dropout_rate,
+            attention_dropout_rate,
+            dtype=dtype,
+            name="attention",
+        )
+        self.mlp = MLP(embed_dim, mlp_ratio, dropout_rate, dtype=dtype, name="mlp")
+        self.drop_regional = DropPath(drop_path_rate, dtype=dtype, name="drop_regional")
+        self.drop_local = DropPath(drop_path_rate, axes=2, dtype=dtype, name="drop_local")
+        self.drop_mlp = DropPath(drop_path_rate, axes=2, dtype=dtype, name="drop_mlp")
+
+    def build(self, regional_shape, local_shape):
+        """Creates the weights for tokens (B, R, C) and (B, R, M * M, C)."""
+        for layer in (self.regional_norm, self.local_norm, self.mlp_norm, self.mlp):
+            layer.build((None, self.embed_dim))
+        self.attention.build((None, None, None, self.embed_dim))
+        self.built = True
+
+    def call(self, regional, local, attention_mask=None, training=False):
+        """One encoder.
+
+        Args:
+            regional: regional tokens (B, R, C).
+            local: local tokens by region (B, R, M * M, C).
+            attention_mask: optional boolean (R, T, T) with T = 1 + M * M, True = attend.
+            training: whether dropout and stochastic depth are active.
+
+        Returns:
+            `(regional, local)` of the same shapes.
+        """
+        regional = ops.expand_dims(regional, 1)  # one group of R tokens
+        branch = self.attention(self.regional_norm(regional), training=training)
+        regional = regional + self.drop_regional(branch, training=training)
+
+        tokens = ops.concatenate([ops.swapaxes(regional, 1, 2), local], axis=2)  # (B, R, T, C)
+        branch = self.attention(
+            self.local_norm(tokens), local=True, attention_mask=attention_mask, training=training
+        )
+        tokens = tokens + self.drop_local(branch, training=training)
+        branch = self.mlp(self.mlp_norm(tokens), training=training)
+        tokens = tokens + self.drop_mlp(branch, training=training)
+        return tokens[:, :, 0], tokens[:, :, 1:]
+
+    def compute_output_shape(self, regional_shape, local_shape):
+        """The shapes of the inputs."""
+        return regional_shape, local_shape
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "embed_dim": self.embed_dim,
+            "num_heads": self.num_heads,
+            "window_size": self.window_size,
+            "mlp_ratio": self.mlp_ratio,
+            "qkv_bias": self.qkv_bias,
+            "drop_path_rate": self.drop_path_rate,
+            "dropout_rate": self.dropout_rate,
+            "attention_dropout_rate": self.attention_dropout_rate,
+        }

@@ -1,0 +1,42 @@
+"""Relative position bias between the local tokens of a region (paper, equation 3).
+
+N heads, M window size, T = 1 + M * M tokens a region.
+"""
+
+import numpy as np
+from keras import ops
+
+
+def position_index(window_size):
+    """For each pair of tokens the entry of the bias table that is added to it.
+
+    Entry `(dy, dx) = key - query + M - 1` of the (2M-1, 2M-1) table, flattened. Pairs
+    with the regional token point one past the table, where a zero stands.
+
+    Args:
+        window_size: M, int.
+
+    Returns:
+        int32 NumPy array (T, T), first axis queries, second keys.
+    """
+    side = 2 * window_size - 1
+    y, x = np.divmod(np.arange(window_size * window_size), window_size)
+    rows = y[None, :] - y[:, None] + window_size - 1
+    columns = x[None, :] - x[:, None] + window_size - 1
+    index = np.full((1 + y.size, 1 + y.size), side * side, "int32")
+    index[1:, 1:] = rows * side + columns
+    return index
+
+
+def position_bias(table, index):
+    """The bias of every pair of tokens.
+
+    Args:
+        table: (N, (2M-1)^2).
+        index: int32 (T, T) of `position_index`.
+
+    Returns:
+        (N, T, T) of the dtype of `table`; zero wherever the regional token takes part.
+    """
+    with_zero = ops.pad(table, [(0, 0), (0, 1)])  # (N, (2M-1)^2 + 1)
+    return ops.take(with_zero, index, axis=1)  # (N, T, T)

@@ -1,0 +1,139 @@
+"""One stage of the pyramid: its encoders over a regional and a local map."""
+
+import keras
+from keras import ops
+
+from keras_regionvit.layers.encoder import RegionalToLocalEncoder
+from keras_regionvit.layers.peg import PEG
+from keras_regionvit.layers.windows import is_static, merge, pad, padding_mask, partition
+
+
+@keras.saving.register_keras_serializable(package="keras_regionvit")
+class RegionalToLocalStage(keras.layers.Layer):
+    """Cuts the local map into regions, runs the encoders, puts the map together again.
+
+    A local map that does not fill the regional grid is padded with zeros at the bottom
+    and right; the padded tokens are masked, live through the stage and are cut off.
+
+    Args:
+        embed_dim: channels C.
+        num_heads: attention heads.
+        window_size: M, local tokens per region side.
+        drop_path_rates: one rate of stochastic depth an encoder; their number is the depth.
+        mlp_ratio: hidden width of the feed-forward networks over C.
+        qkv_bias: whether query, key and value have a bias.
+        peg: whether a position encoding generator follows the first encoder.
+        dropout_rate: dropout after each projection.
+        attention_dropout_rate: dropout of the attention weights.
+
+    Input and output: `(regional_tokens, local_tokens)`, shapes (B, Hr, Wr, C) and (B, H, W, C)
+    with H <= Hr * M and W <= Wr * M.
+
+    Raises:
+        ValueError: the regions do not cover the local map.
+
+    Example:
+    >>> stage = RegionalToLocalStage(96, 3, 7, drop_path_rates=(0.0, 0.1))
+    >>> maps = keras.ops.ones((2, 8, 8, 96)), keras.ops.ones((2, 56, 56, 96))
+    >>> regional_tokens, local_tokens = stage(maps)
+    """
+
+    def __init__(
+        self,
+        embed_dim,
+        num_heads,
+        window_size,
+        drop_path_rates=(0.0,),
+        mlp_ratio=4.0,
+        qkv_bias=True,
+        peg=False,
+        dropout_rate=0.0,
+        attention_dropout_rate=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.embed_dim, self.num_heads, self.window_size = embed_dim, num_heads, window_size
+        self.drop_path_rates = tuple(drop_path_rates)
+        self.mlp_ratio, self.qkv_bias = mlp_ratio, qkv_bias
+        self.dropout_rate = dropout_rate
+        self.attention_dropout_rate = attention_dropout_rate
+        dtype = self.dtype_policy
+        self.encoders = [
+            RegionalToLocalEncoder(
+                embed_dim,
+                num_heads,
+                window_size,
+                mlp_ratio,
+                qkv_bias,
+                rate,
+                dropout_rate,
+                attention_dropout_rate,
+                dtype=dtype,
+                name=f"encoder{i}",
+            )
+            for i, rate in enumerate(self.drop_path_rates, 1)
+        ]
+        self.peg = PEG(embed_dim, dtype=dtype, name="peg") if peg else None
+
+    def build(self, input_shape):
+        """Creates the weights for maps of `input_shape`, a pair of shapes."""
+        for encoder in self.encoders:
+            encoder.build((None, None, self.embed_dim), (None, None, None, self.embed_dim))
+        if self.peg is not None:
+            self.peg.build((None, None, None, self.embed_dim))
+        self.built = True
+
+    def call(self, inputs, training=False):
+        """Maps `(regional_tokens, local_tokens)` to the same shapes."""
+        regional, local = inputs
+        batch, grid_height, grid_width, channels = ops.shape(regional)
+        grid, size = (grid_height, grid_width), ops.shape(local)[1:3]
+        rows = grid_height * self.window_size - size[0]
+        columns = grid_width * self.window_size - size[1]
+        if is_static(rows, columns) and min(rows, columns) < 0:
+            raise ValueError(
+                f"{grid_height}x{grid_width} regions of window_size={self.window_size} do not "
+                f"cover a local map of {size[0]}x{size[1]} tokens."
+            )
+        mask = padding_mask(size, grid, self.window_size)
+
+        def cut(maps):  # (B, H, W, C) -> (B, R, M*M, C)
+            return partition(pad(maps, 0, rows, 0, columns), grid, self.window_size)
+
+        def join(windows):  # (B, R, M*M, C) -> (B, H, W, C)
+            return merge(windows, grid, self.window_size)[:, : size[0], : size[1]]
+
+        # (B, Hr, Wr, C) -> (B, R, C)
+        regional = ops.reshape(regional, (batch, grid_height * grid_width, channels))
+        windows = cut(local)
+        for i, encoder in enumerate(self.encoders):
+            regional, windows = encoder(regional, windows, attention_mask=mask, training=training)
+            if i == 0 and self.peg is not None:
+                # (B, R, C) -> (B, Hr, Wr, C) -> (B, R, C)
+                maps = self.peg(ops.reshape(regional, (batch, *grid, channels)))
+                regional = ops.reshape(maps, (batch, grid_height * grid_width, channels))
+                windows = cut(self.peg(join(windows)))
+        return ops.reshape(regional, (batch, *grid, channels)), join(windows)
+
+    def compute_output_shape(self, input_shape):
+        """The shapes of the inputs."""
+        return tuple(tuple(shape) for shape in input_shape)
+
+    def compute_output_spec(self, inputs, training=False):
+        """Symbolic outputs: no backend traces the body with unknown sizes."""
+        return tuple(keras.KerasTensor(x.shape, dtype=self.compute_dtype) for x in inputs)
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "embed_dim": self.embed_dim,
+            "num_heads": self.num_heads,
+            "window_size": self.window_size,
+            "drop_path_rates": self.drop_path_rates,
+            "mlp_ratio": self.mlp_ratio,
+            "qkv_bias": self.qkv_bias,
+            "peg": self.peg is not None,
+            "dropout_rate": self.dropout_rate,
+            "attention_dropout_rate": self.attention_dropout_rate,
+        }

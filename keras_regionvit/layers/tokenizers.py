@@ -1,0 +1,192 @@
+"""Local and regional tokens from an image (paper, section 3 and Table 2).
+
+B batch, H W image in pixels, K image channels, C embedding channels, p patch size,
+M window size, Hr Wr regional grid.
+"""
+
+import keras
+from keras import ops
+
+from keras_regionvit.layers.windows import is_static, pad, region_padding
+
+
+def _torch_convolution(filters, kernel_size, strides, fan_in, **kwargs):
+    """A Conv2D without padding, initialised as PyTorch does by default."""
+    bound = fan_in**-0.5
+    uniform = keras.initializers.RandomUniform(-bound, bound)
+    return keras.layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        kernel_initializer=uniform,
+        bias_initializer=uniform.clone(),
+        **kwargs,
+    )
+
+
+def _check_not_empty(shape):
+    if any(is_static(size) and size == 0 for size in shape[1:3]):
+        raise ValueError(
+            f"the image must have at least one row and one column. Received: shape={tuple(shape)}"
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_regionvit")
+class LocalTokenizer(keras.layers.Layer):
+    """One token for each patch, by one or three convolutions.
+
+    Args:
+        embed_dim: C; a multiple of 4 with the stem "conv3".
+        patch_size: p, a power of two.
+        stem: "conv1", a convolution of kernel 2p; or "conv3", three of kernel 3 with
+            C / 4, C / 2 and C channels and norm and GELU between.
+        image_channels: K.
+
+    Input shape: (B, H, W, K). Output shape: (B, H / p, W / p, C), rounded as the
+    convolutions do.
+
+    Raises:
+        ValueError: an argument is not one of the above, or the image is empty.
+
+    Example:
+    >>> LocalTokenizer(96)(keras.ops.ones((2, 224, 224, 3))).shape
+    (2, 56, 56, 96)
+    """
+
+    def __init__(self, embed_dim, patch_size=4, stem="conv3", image_channels=3, **kwargs):
+        super().__init__(**kwargs)
+        if patch_size < 1 or patch_size & (patch_size - 1):
+            raise ValueError(f"`patch_size` must be a power of two. Received: {patch_size}")
+        self.embed_dim, self.patch_size, self.stem = embed_dim, patch_size, stem
+        self.image_channels = image_channels
+        if stem == "conv1":
+            plan = [(embed_dim, max(2 * patch_size, 3), patch_size)]
+            self.paddings = [max(patch_size - 1, 1)]
+        elif stem == "conv3":
+            if embed_dim % 4:
+                raise ValueError(
+                    "`embed_dim` must be a multiple of 4 with stem='conv3'. "
+                    f"Received: embed_dim={embed_dim}"
+                )
+            # p = 4 is 2 * 2 * 1 (paper, Table 2); other sizes spread their factors alike
+            doublings = patch_size.bit_length() - 1
+            strides = [2 ** ((doublings + 2 - i) // 3) for i in range(3)]
+            kernels = [max(2 * stride - 1, 3) for stride in strides]
+            filters = [embed_dim // 4, embed_dim // 2, embed_dim]
+            plan = list(zip(filters, kernels, strides, strict=True))
+            self.paddings = [kernel // 2 for kernel in kernels]
+        else:
+            raise ValueError(f"`stem` must be 'conv1' or 'conv3'. Received: stem={stem!r}")
+        self.plan = plan
+        dtype = self.dtype_policy
+        self.convs, self.norms = [], []
+        channels = image_channels
+        for i, (width, kernel, stride) in enumerate(plan, 1):
+            fan_in = channels * kernel * kernel
+            self.convs.append(
+                _torch_convolution(width, kernel, stride, fan_in, dtype=dtype, name=f"conv{i}")
+            )
+            channels = width
+        for i in range(1, len(plan)):
+            norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name=f"norm{i}")
+            self.norms.append(norm)
+
+    def build(self, input_shape):
+        """Creates the weights for images of `input_shape` (B, H, W, K)."""
+        _check_not_empty(input_shape)
+        channels = self.image_channels
+        for conv, (width, _, _) in zip(self.convs, self.plan, strict=True):
+            conv.build((None, None, None, channels))
+            channels = width
+        for norm, (width, _, _) in zip(self.norms, self.plan, strict=False):
+            norm.build((None, width))
+        self.built = True
+
+    def call(self, inputs):
+        """Maps an image (B, H, W, K) to local tokens (B, H / p, W / p, C)."""
+        _check_not_empty(ops.shape(inputs))
+        x = inputs
+        for i, (conv, padding) in enumerate(zip(self.convs, self.paddings, strict=True)):
+            x = conv(pad(x, padding, padding, padding, padding))
+            if i < len(self.norms):
+                x = ops.gelu(self.norms[i](x), approximate=False)
+        return x
+
+    def compute_output_shape(self, input_shape):
+        """The image's sizes through the convolutions; `None` stays `None`."""
+        sizes = list(input_shape[1:3])
+        for (_, kernel, stride), padding in zip(self.plan, self.paddings, strict=True):
+            sizes = [s and (s + 2 * padding - kernel) // stride + 1 for s in sizes]
+        return (input_shape[0], *sizes, self.embed_dim)
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "embed_dim": self.embed_dim,
+            "patch_size": self.patch_size,
+            "stem": self.stem,
+            "image_channels": self.image_channels,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_regionvit")
+class RegionalTokenizer(keras.layers.Layer):
+    """One token for each region, by one linear projection of its pixels.
+
+    An image that does not divide into regions is padded with zeros on all sides.
+
+    Args:
+        embed_dim: C.
+        region: pixels per region side, patch size times window size.
+        image_channels: K.
+
+    Input shape: (B, H, W, K). Output shape: (B, Hr, Wr, C).
+
+    Raises:
+        ValueError: the image is empty.
+
+    Example:
+    >>> RegionalTokenizer(96, region=28)(keras.ops.ones((2, 224, 224, 3))).shape
+    (2, 8, 8, 96)
+    """
+
+    def __init__(self, embed_dim, region, image_channels=3, **kwargs):
+        super().__init__(**kwargs)
+        self.embed_dim, self.region, self.image_channels = embed_dim, region, image_channels
+        fan_in = image_channels * region * region
+        self.conv = _torch_convolution(
+            embed_dim, region, region, fan_in, dtype=self.dtype_policy, name="conv"
+        )
+
+    def build(self, input_shape):
+        """Creates the weights for images of `input_shape` (B, H, W, K)."""
+        _check_not_empty(input_shape)
+        self.conv.build((None, None, None, self.image_channels))
+        self.built = True
+
+    def call(self, inputs):
+        """Maps an image (B, H, W, K) to regional tokens (B, Hr, Wr, C)."""
+        shape = ops.shape(inputs)
+        _check_not_empty(shape)
+        rows, columns = region_padding(*shape[1:3], self.region)
+        top, left = rows // 2, columns // 2
+        return self.conv(pad(inputs, top, rows - top, left, columns - left))
+
+    def compute_output_shape(self, input_shape):
+        """The regional grid; unknown if either side of the image is."""
+        batch, height, width, _ = input_shape
+        grid = (None, None)
+        if is_static(height, width):
+            rows, columns = region_padding(height, width, self.region)
+            grid = (height + rows) // self.region, (width + columns) // self.region
+        return (batch, *grid, self.embed_dim)
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "embed_dim": self.embed_dim,
+            "region": self.region,
+            "image_channels": self.image_channels,
+        }

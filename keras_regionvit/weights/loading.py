@@ -1,0 +1,129 @@
+"""Official checkpoints into a model, strictly, and back."""
+
+import os
+
+import keras
+import numpy as np
+
+from keras_regionvit.backbone import RegionViTBackbone
+from keras_regionvit.weights import official
+from keras_regionvit.weights.torch_file import read_torch_file
+
+
+def load_official_weights(model, source, *, skip_head=False):
+    """Loads a checkpoint of the official PyTorch release, all of it or nothing.
+
+    A file trained with another window size is resized, one stage at a time: bicubic, as the
+    official script does, for the regional kernel and the position bias tables.
+
+    Args:
+        model: a `RegionViTBackbone`, or a model of this package that holds one.
+        source: path of an official `.pth`, or a dictionary of arrays under official keys. Of a
+            detector (keys under `backbone.bottom_up.model.`) the backbone is taken. A model
+            without a head ignores `head.*`, a bare backbone also `norm.*`.
+        skip_head: leave the classifier's last layer as it is.
+
+    Returns:
+        Official keys that the source lacks and need not have: pyramid norms, which become the
+        identity, and PEG, which becomes zero.
+
+    Raises:
+        ValueError: `model` holds no backbone, or keys are missing, unexpected or misshapen; the
+            model is then as it was.
+
+    Example:
+    >>> model = keras_regionvit.RegionViTSmall(weights=None)
+    >>> keras_regionvit.load_official_weights(model, "RegionViT-S.pth")
+    []
+    """
+    if isinstance(source, dict):
+        arrays, origin = source, "`source`"
+    else:
+        arrays, origin = read_torch_file(source), os.fspath(source)
+    prefix = official.DETECTOR_PREFIX
+    if any(key.startswith(prefix) for key in arrays):
+        arrays = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    variables = _official_variables(model)
+    ignored = {key.split(".")[0] for key in ("norm.weight", "head.weight") if key not in variables}
+    if skip_head:
+        variables = {k: v for k, v in variables.items() if not k.startswith("head.")}
+        ignored.add("head")
+    arrays = {k: np.asarray(v) for k, v in arrays.items() if k.split(".")[0] not in ignored}
+
+    accepted = {twin for key in variables for twin in official.twin_keys(key)}
+    absent = [key for key in variables if key not in arrays]
+    missing = [key for key in absent if not official.is_optional(key)]
+    unexpected = sorted(set(arrays) - accepted)
+    misshapen = [
+        f"{key}: {tuple(arrays[key].shape)} for {official.official_shape(key, variable.shape)}"
+        for key, variable in variables.items()
+        if key in arrays and not official.fits(key, arrays[key].shape, tuple(variable.shape))
+    ]
+    if missing or unexpected or misshapen:
+        raise ValueError(
+            f"{origin} does not fit the model {model.name!r}: "
+            f"missing {_listed(missing)}; unexpected {_listed(unexpected)}; "
+            f"of another shape (file for model) {_listed(misshapen)}."
+        )
+    values = {}
+    for key, variable in variables.items():
+        shape = tuple(variable.shape)
+        if key in arrays:
+            values[key] = official.to_keras(key, arrays[key], shape)
+        else:
+            values[key] = official.optional_value(key, shape)
+    for key, variable in variables.items():
+        variable.assign(values[key])
+    return [key for key in absent if key not in missing]
+
+
+def official_state_dict(model):
+    """The weights of a model under the keys and in the layouts of the official release.
+
+    Args:
+        model: a `RegionViTBackbone`, or a model of this package that holds one.
+
+    Returns:
+        `{official key: float32 array}`; `torch.from_numpy` of each gives a state dict that the
+        official model loads.
+
+    Raises:
+        ValueError: `model` holds no backbone.
+
+    Example:
+    >>> arrays = keras_regionvit.official_state_dict(model)
+    >>> torch.save({"model": {k: torch.from_numpy(v) for k, v in arrays.items()}}, "model.pth")
+    """
+    arrays = {}
+    for key, variable in _official_variables(model).items():
+        value = keras.ops.convert_to_numpy(variable.value).astype("float32")
+        for twin in official.twin_keys(key):
+            arrays[twin] = np.array(official.to_official(key, value), order="C")
+    return arrays
+
+
+def _official_variables(model):
+    """`{official key: variable}` of the backbone and, where there are, the norm and the head."""
+    layers = model._flatten_layers()
+    backbones = [layer for layer in layers if isinstance(layer, RegionViTBackbone)]
+    if len(backbones) != 1:
+        raise ValueError(
+            "`model` must be a RegionViTBackbone or hold exactly one. "
+            f"Received: {model.name!r}, which holds {len(backbones)}"
+        )
+    backbone = backbones[0]
+    variables = list(backbone.weights)
+    if model is not backbone:
+        for layer in model.layers:
+            if layer.name in ("norm", "predictions"):
+                variables += layer.weights
+    first_level = backbone.patch_size.bit_length() - 1
+    return {official.official_key(v.path, backbone.stem, first_level): v for v in variables}
+
+
+def _listed(names):
+    """At most eight names, then how many more."""
+    if not names:
+        return "none"
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more
