@@ -1,6 +1,7 @@
 """The RegionViT backbone: tokenizers, stages and the pyramid of local maps."""
 
 import dataclasses
+import itertools
 
 import keras
 
@@ -52,6 +53,7 @@ class RegionViTBackbone(keras.Model):
             some stage at `input_shape`.
 
     Example:
+
     >>> backbone = RegionViTBackbone.from_variant("small", input_shape=(None, None, 3))
     >>> pyramid = keras.Model(backbone.input, backbone.pyramid_outputs)
     >>> {level: x.shape for level, x in pyramid(keras.ops.ones((1, 224, 320, 3))).items()}
@@ -160,6 +162,7 @@ class RegionViTBackbone(keras.Model):
             ValueError: `name` is unknown, or an override is out of range.
 
         Example:
+
         >>> RegionViTBackbone.from_variant("tiny_w14", peg=True, drop_path_rate=0.2)
         """
         row = dataclasses.asdict(get_variant(name))
@@ -230,7 +233,7 @@ def _check_stages(embed_dims, depths, num_heads, window_size):
         )
     if any(depth < 1 for depth in depths):
         raise ValueError(f"`depths` must be at least 1 in every stage. Received: depths={depths}")
-    for previous, width in zip(embed_dims, embed_dims[1:], strict=False):
+    for previous, width in itertools.pairwise(embed_dims):
         if width != 2 * previous:
             raise ValueError(
                 "`embed_dims` must double from stage to stage, as the downsampling does. "
@@ -289,7 +292,7 @@ def check_coverage(input_shape, patch_size, window_size, tokenizer):
     Raises:
         ValueError: some stage's regions do not cover its map.
     """
-    if all(a <= b for a, b in zip(window_size, window_size[1:], strict=False)):
+    if all(a <= b for a, b in itertools.pairwise(window_size)):
         return
     height, width = input_shape[:2]
     fits = height is not None and width is not None
@@ -300,7 +303,7 @@ def check_coverage(input_shape, patch_size, window_size, tokenizer):
         size = tokenizer.compute_output_shape((None, *input_shape))[1:3]
         for window in window_size:
             fits = fits and all(g * window >= s for g, s in zip(grid, size, strict=True))
-            grid, size = [(g + 1) // 2 for g in grid], [(s + 1) // 2 for s in size]
+            grid, size = (tuple((n + 1) // 2 for n in sizes) for sizes in (grid, size))
     if not fits:
         raise ValueError(
             f"`window_size`={tuple(window_size)} does not cover the map of every stage at "

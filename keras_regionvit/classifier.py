@@ -19,6 +19,7 @@ def build_classifier(
         A functional `keras.Model`: images to (B, classes) in float32.
 
     Example:
+
     >>> backbone = RegionViTBackbone((64, 128), (2, 2), patch_size=2, input_shape=(28, 28, 1))
     >>> model = build_classifier(backbone, classes=10)
     """

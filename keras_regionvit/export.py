@@ -29,6 +29,7 @@ def export_saved_model(model, path, labels=None):
         ValueError: `path` exists, or `labels` does not fit the model.
 
     Example:
+
     >>> export_saved_model(model, "shirts/1", labels=["shirt", "other"])
     >>> serve = tf.saved_model.load("shirts/1").signatures["serving_default"]
     >>> serve(images=tf.zeros((1, 28, 28, 1)))["probabilities"]

@@ -27,6 +27,7 @@ def preprocess_input(x, data_format=None):
         ValueError: `x` has not three channels, or `data_format` is "channels_first".
 
     Example:
+
     >>> batch = keras_regionvit.preprocess_input(image[None])  # uint8 (224, 224, 3)
     """
     data_format = data_format or keras.config.image_data_format()
@@ -55,6 +56,7 @@ def decode_predictions(preds, top=5):
         ValueError: `preds` is not of the shape (B, 1000).
 
     Example:
+
     >>> keras_regionvit.decode_predictions(model.predict(batch), top=1)
     """
     return keras.applications.imagenet_utils.decode_predictions(np.asarray(preds), top)
@@ -213,7 +215,7 @@ def _constructor(variant, function):
     construct.__doc__ = _DOC.format(
         title=title + ("" if equal else "+"),
         function=function,
-        parameters=row.paper.parameters,
+        parameters=row.paper.parameters if row.paper else None,
         window_size=row.window_size,
         any_size="(None, None, 3)" if equal else "(224, 224, 3)",
         sizes="Any size works, also `None`."

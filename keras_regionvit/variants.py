@@ -76,6 +76,7 @@ def list_models() -> list[str]:
     """Names that `RegionViTBackbone.from_variant` knows, smallest family first.
 
     Example:
+
     >>> keras_regionvit.list_models()[:2]
     ['tiny', 'tiny_plus']
     """

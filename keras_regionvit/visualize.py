@@ -36,6 +36,7 @@ def plot_learning_curve(history, path=None):
         ImportError: matplotlib is missing.
 
     Example:
+
     >>> figure = plot_learning_curve(model.fit(x, y, epochs=3).history, "curve.png")
     """
     if isinstance(history, (str, os.PathLike)):
@@ -103,6 +104,7 @@ def plot_confusion_matrix(labels, predictions, class_names, path=None):
         ImportError: matplotlib is missing.
 
     Example:
+
     >>> plot_confusion_matrix([0, 0, 1], [0, 1, 1], ["cat", "dog"], "confusion.png")
     """
     count = len(class_names)
@@ -147,7 +149,7 @@ def plot_confusion_matrix(labels, predictions, class_names, path=None):
 
 
 def plot_predictions(images, probabilities, class_names, labels=None, path=None):
-    """Images with what the model says of each, wrong answers in a red frame.
+    """Images with what the model says of each; wrong answers have a thick red frame.
 
     Args:
         images: (N, H, W), (N, H, W, 1) or (N, H, W, 3): integers on 0..255 or floats on 0..1.
@@ -165,6 +167,7 @@ def plot_predictions(images, probabilities, class_names, labels=None, path=None)
         ImportError: matplotlib is missing.
 
     Example:
+
     >>> plot_predictions(images, model.predict(images), ["cat", "dog"], path="seen.png")
     """
     images, probabilities = _pixels(images), np.asarray(probabilities)
@@ -193,7 +196,7 @@ def plot_predictions(images, probabilities, class_names, labels=None, path=None)
         if labels is not None:
             right = prediction == labels[i]
             color = RIGHT_COLOR if right else WRONG_COLOR
-            text += "\n(right)" if right else f"\ntrue: {class_names[labels[i]]}"
+            text += f"\ntrue: {class_names[labels[i]]}"
             axes.spines[:].set(color=color, linewidth=1.0 if right else 4.0)
         axes.set_title(text, fontsize=9, color=color)
     return _write(figure, path)

@@ -22,10 +22,23 @@ def tiny():
 def test_signature(name, plus):
     function = getattr(keras_regionvit, f"RegionViT{name}{plus}")
     parameters = inspect.signature(function).parameters
-    assert (
-        list(parameters)
-        == ["include_top", "weights", "input_tensor", "input_shape", "pooling", "classes", "classifier_activation", "name", "window_size", "peg", "drop_path_rate", "dropout_rate", "attention_dropout_rate", "include_preprocessing", "dtype"]
-    )
+    assert list(parameters) == [
+        "include_top",
+        "weights",
+        "input_tensor",
+        "input_shape",
+        "pooling",
+        "classes",
+        "classifier_activation",
+        "name",
+        "window_size",
+        "peg",
+        "drop_path_rate",
+        "dropout_rate",
+        "attention_dropout_rate",
+        "include_preprocessing",
+        "dtype",
+    ]
     assert parameters["weights"].default == (None if plus else "imagenet")
     assert parameters["window_size"].kind is inspect.Parameter.KEYWORD_ONLY
     assert function.__name__ == f"RegionViT{name}{plus}"

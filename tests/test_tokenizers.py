@@ -122,8 +122,15 @@ def test_bad_arguments():
 @pytest.mark.parametrize("shape", [(1, 0, 8, 3), (1, 8, 0, 3)])
 def test_empty_images_are_refused(shape):
     for layer in (LocalTokenizer(8), RegionalTokenizer(8, 4)):
-        with pytest.raises(ValueError, match="image must have at least one row and one column"):
+        with pytest.raises(ValueError, match="image must have at least 1 rows and columns"):
             layer(np.zeros(shape))
         layer.build((None, None, None, 3))
-        with pytest.raises(ValueError, match="image must have at least one row and one column"):
+        with pytest.raises(ValueError, match="image must have at least 1 rows and columns"):
             layer(np.zeros(shape))
+
+
+def test_one_convolution_needs_two_pixels():
+    layer = LocalTokenizer(8, stem="conv1")
+    with pytest.raises(ValueError, match="image must have at least 2 rows and columns.*1x9"):
+        layer(np.zeros((1, 1, 9, 3)))
+    assert layer(np.zeros((1, 2, 9, 3))).shape == (1, 1, 2, 8)

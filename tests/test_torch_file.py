@@ -512,8 +512,13 @@ def test_refuses_odd_zip_archives(tmp_path):
     refuse(write(path, good, storages=()), "has no member 'a/data/0'")
     refuse(write(path, good, members=[("b/data.pkl", "")]), "not one data.pkl")
     refuse(write(path, good, members=[("a/constants.pkl", "")]), "TorchScript")
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("c/data.pkl", "")
+    data = write(path, good, members=[("a/data/1", b"")]).read_bytes()
+    path.write_bytes(data.replace(b"a/data/1", b"a/data/0"))
+    refuse(path, "a name twice")
+    size = 9 * 10**6  # of a directory that would become a list of 200,000 objects
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0, 0, size, 4, 0)
+    path.write_bytes(b"PK\3\4" + bytes(size) + end)
+    refuse(path, "zip directory is invalid .it takes 9000000 bytes")
     zeros = np.zeros(10**7, "<f4")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", b"\x80\x02" + as_weight(tensor(count=10**7)) + b".")

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from keras_regionvit.layers.position_bias import position_bias, position_index
+from keras_regionvit.layers.windows import is_static
 
 # Far below any logit, yet finite: a row without any key stays finite through the softmax.
 MASKED = -1e30
@@ -33,7 +34,7 @@ def attend(qkv, num_heads, bias=None, mask=None, dropout=None):
     # (B, G, T, 3C) -> (3, B, G, N, T, D)
     qkv = ops.reshape(qkv, (batch, groups, tokens, 3, num_heads, head_dim))
     query, key, value = ops.unstack(ops.transpose(qkv, (3, 0, 1, 4, 2, 5)), 3)
-    if tokens == 1:  # statically one key: its weight is one
+    if is_static(tokens) and tokens == 1:  # a single key: its weight is one
         x = value
     else:
         logits = ops.einsum("bgnqd,bgnkd->bgnqk", query * head_dim**-0.5, key)
@@ -65,6 +66,7 @@ class RegionAttention(keras.layers.Layer):
     Input and output shape: (B, G, T, C).
 
     Example:
+
     >>> attention = RegionAttention(96, num_heads=3, window_size=7)
     >>> attention(keras.ops.ones((2, 1, 64, 96))).shape                # regional
     (2, 1, 64, 96)

@@ -72,6 +72,7 @@ class Downsampling(keras.layers.Layer):
     Input shape: (B, H, W, C). Output shape: (B, ceil(H / 2), ceil(W / 2), 2C).
 
     Example:
+
     >>> Downsampling(96)(keras.ops.ones((2, 56, 56, 96))).shape
     (2, 28, 28, 192)
     """

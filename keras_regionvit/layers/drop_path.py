@@ -23,6 +23,7 @@ class DropPath(keras.layers.Layer):
         ValueError: `rate` is outside [0, 1).
 
     Example:
+
     >>> DropPath(0.1)(keras.ops.ones((2, 3, 4)), training=True).shape
     (2, 3, 4)
     """

@@ -26,6 +26,7 @@ class RegionalToLocalEncoder(keras.layers.Layer):
         attention_dropout_rate: dropout of the attention weights.
 
     Example:
+
     >>> encoder = RegionalToLocalEncoder(96, num_heads=3, window_size=7)
     >>> regional, local = encoder(keras.ops.ones((2, 64, 96)), keras.ops.ones((2, 64, 49, 96)))
     """

@@ -16,6 +16,7 @@ class MLP(keras.layers.Layer):
     Input and output shape: (..., C).
 
     Example:
+
     >>> MLP(96)(keras.ops.ones((2, 49, 96))).shape
     (2, 49, 96)
     """

@@ -13,6 +13,7 @@ class PEG(keras.layers.Layer):
     Input and output shape: (B, H, W, C).
 
     Example:
+
     >>> PEG(96)(keras.ops.ones((2, 56, 56, 96))).shape
     (2, 56, 56, 96)
     """

@@ -33,6 +33,7 @@ class RegionalToLocalStage(keras.layers.Layer):
         ValueError: the regions do not cover the local map.
 
     Example:
+
     >>> stage = RegionalToLocalStage(96, 3, 7, drop_path_rates=(0.0, 0.1))
     >>> maps = keras.ops.ones((2, 8, 8, 96)), keras.ops.ones((2, 56, 56, 96))
     >>> regional_tokens, local_tokens = stage(maps)

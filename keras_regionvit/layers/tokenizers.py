@@ -24,10 +24,11 @@ def _torch_convolution(filters, kernel_size, strides, fan_in, **kwargs):
     )
 
 
-def _check_not_empty(shape):
-    if any(is_static(size) and size == 0 for size in shape[1:3]):
+def _check_size(shape, smallest=1):
+    if any(is_static(size) and size < smallest for size in shape[1:3]):
         raise ValueError(
-            f"the image must have at least one row and one column. Received: shape={tuple(shape)}"
+            f"the image must have at least {smallest} rows and columns. "
+            f"Received: {shape[1]}x{shape[2]} pixels"
         )
 
 
@@ -49,6 +50,7 @@ class LocalTokenizer(keras.layers.Layer):
         ValueError: an argument is not one of the above, or the image is empty.
 
     Example:
+
     >>> LocalTokenizer(96)(keras.ops.ones((2, 224, 224, 3))).shape
     (2, 56, 56, 96)
     """
@@ -78,6 +80,8 @@ class LocalTokenizer(keras.layers.Layer):
         else:
             raise ValueError(f"`stem` must be 'conv1' or 'conv3'. Received: stem={stem!r}")
         self.plan = plan
+        # "conv1" has a kernel of more pixels than its padding adds
+        self.smallest = max(1, plan[0][1] - 2 * self.paddings[0])
         dtype = self.dtype_policy
         self.convs, self.norms = [], []
         channels = image_channels
@@ -93,7 +97,7 @@ class LocalTokenizer(keras.layers.Layer):
 
     def build(self, input_shape):
         """Creates the weights for images of `input_shape` (B, H, W, K)."""
-        _check_not_empty(input_shape)
+        _check_size(input_shape, self.smallest)
         channels = self.image_channels
         for conv, (width, _, _) in zip(self.convs, self.plan, strict=True):
             conv.build((None, None, None, channels))
@@ -104,7 +108,7 @@ class LocalTokenizer(keras.layers.Layer):
 
     def call(self, inputs):
         """Maps an image (B, H, W, K) to local tokens (B, H / p, W / p, C)."""
-        _check_not_empty(ops.shape(inputs))
+        _check_size(ops.shape(inputs), self.smallest)
         x = inputs
         for i, (conv, padding) in enumerate(zip(self.convs, self.paddings, strict=True)):
             x = conv(pad(x, padding, padding, padding, padding))
@@ -147,6 +151,7 @@ class RegionalTokenizer(keras.layers.Layer):
         ValueError: the image is empty.
 
     Example:
+
     >>> RegionalTokenizer(96, region=28)(keras.ops.ones((2, 224, 224, 3))).shape
     (2, 8, 8, 96)
     """
@@ -161,15 +166,15 @@ class RegionalTokenizer(keras.layers.Layer):
 
     def build(self, input_shape):
         """Creates the weights for images of `input_shape` (B, H, W, K)."""
-        _check_not_empty(input_shape)
+        _check_size(input_shape)
         self.conv.build((None, None, None, self.image_channels))
         self.built = True
 
     def call(self, inputs):
         """Maps an image (B, H, W, K) to regional tokens (B, Hr, Wr, C)."""
         shape = ops.shape(inputs)
-        _check_not_empty(shape)
-        rows, columns = region_padding(*shape[1:3], self.region)
+        _check_size(shape)
+        rows, columns = region_padding(shape[1], shape[2], self.region)
         top, left = rows // 2, columns // 2
         return self.conv(pad(inputs, top, rows - top, left, columns - left))
 

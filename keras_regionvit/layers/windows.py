@@ -23,7 +23,8 @@ def region_padding(height, width, region):
     gains a whole region: so does the official release.
 
     Args:
-        height, width: image size in pixels, ints or integer scalar tensors.
+        height: rows of the image, an int or an integer scalar tensor.
+        width: its columns, likewise.
         region: pixels per region side, int.
 
     Returns:

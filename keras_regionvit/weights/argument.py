@@ -125,8 +125,7 @@ def _load_own_weights(model, path):
         try:
             if path.endswith(".keras"):
                 with zipfile.ZipFile(path) as archive, open(theirs, "wb") as file:
-                    with archive.open("model.weights.h5") as member:
-                        shutil.copyfileobj(member, file)
+                    shutil.copyfileobj(archive.open("model.weights.h5"), file)
             else:
                 shutil.copyfile(path, theirs)
             model.save_weights(mine)

@@ -38,6 +38,7 @@ def download(url):
         ValueError: the file cannot be fetched, or its checksum is another.
 
     Example:
+
     >>> path = download("https://example.org/RegionViT-S.pth#sha256=" + 64 * "0")
     """
     address, _, fragment = url.partition("#")

@@ -32,6 +32,7 @@ def load_official_weights(model, source, *, skip_head=False):
             model is then as it was.
 
     Example:
+
     >>> model = keras_regionvit.RegionViTSmall(weights=None)
     >>> keras_regionvit.load_official_weights(model, "RegionViT-S.pth")
     []
@@ -91,6 +92,7 @@ def official_state_dict(model):
         ValueError: `model` holds no backbone.
 
     Example:
+
     >>> arrays = keras_regionvit.official_state_dict(model)
     >>> torch.save({"model": {k: torch.from_numpy(v) for k, v in arrays.items()}}, "model.pth")
     """

@@ -40,9 +40,8 @@ def official_key(path, stem, first_level):
         The key, for a downsampling variable the one under `proj`.
     """
     module, _, leaf = path.rpartition("/")
-    if leaf == "position_bias_table":
-        stage, encoder = re.fullmatch(r"stage(\d+)/encoder(\d+)/attention", module).groups()
-        return f"layers.{int(stage) - 1}.block.{encoder}.attn.rel_pos"
+    if found := re.fullmatch(r"stage(\d+)/encoder(\d+)/attention/position_bias_table", path):
+        return f"layers.{int(found[1]) - 1}.block.{found[2]}.attn.rel_pos"
     kind = _KIND[leaf]
     if module in ("norm", "predictions"):
         return f"{'norm' if module == 'norm' else 'head'}.{kind}"
@@ -209,6 +208,7 @@ def resize_bicubic(images, size):
         (..., height, width) of the dtype of `images`; `images` itself if nothing changes.
 
     Example:
+
     >>> resize_bicubic(np.ones((96, 3, 28, 28), "float32"), (48, 48)).shape
     (96, 3, 48, 48)
     """

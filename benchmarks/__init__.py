@@ -1,0 +1,1 @@
+"""What is measured, against whom; each file is a command that prints a table."""
