@@ -5,7 +5,6 @@ Run as a script, this file is the child process of `test_survives_damage`.
 
 import copyreg
 import faulthandler
-import importlib.util
 import pickle
 import random
 import struct
@@ -13,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import tracemalloc
+import types
 import zipfile
 from pathlib import Path
 
@@ -20,13 +20,13 @@ import numpy as np
 
 GOLDEN = Path(__file__).parent / "golden" / "torch_files"
 NAMES = ("zip.pth", "legacy.pth", "protocol4.pth", "bare.pth")
-SOURCE = Path(__file__).parents[1] / "keras_regionvit" / "weights" / "torch_file.py"
+ROOT = Path(__file__).parents[1]
 
 if __name__ == "__main__":  # without the package, so that the child imports NumPy only
-    spec = importlib.util.spec_from_file_location("torch_file", SOURCE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    read_torch_file = module.read_torch_file
+    for name in ("keras_regionvit", "keras_regionvit.weights"):
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__path__ = [str(ROOT.joinpath(*name.split(".")))]
+    from keras_regionvit.weights.torch_file import read_torch_file
 else:
     import pytest
 

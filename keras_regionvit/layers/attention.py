@@ -9,6 +9,7 @@ one function and one set of weights serve both (paper, section 3).
 import keras
 from keras import ops
 
+from keras_regionvit.layers.mlp import on_rows
 from keras_regionvit.layers.position_bias import position_bias, position_index
 from keras_regionvit.layers.windows import is_static
 
@@ -127,12 +128,20 @@ class RegionAttention(keras.layers.Layer):
         Returns:
             (B, G, T, C).
         """
+        x = self.attend(inputs, local=local, mask=attention_mask, training=training)
+        return self.project(x, training=training)
+
+    def attend(self, inputs, local=False, mask=None, training=False):
+        """`call` before the output projection, of which each token has its own."""
         bias = position_bias(self.position_bias_table, self.position_index) if local else None
         dropout = None
         if training and self.attention_dropout_rate:
             dropout = lambda weights: self.attention_dropout(weights, training=True)  # noqa: E731
-        x = attend(self.qkv(inputs), self.num_heads, bias, attention_mask, dropout)
-        return self.dropout(self.proj(x), training=training)
+        return attend(on_rows(self.qkv, inputs), self.num_heads, bias, mask, dropout)
+
+    def project(self, inputs, training=False):
+        """The output projection of attended tokens (B, G, T, C)."""
+        return self.dropout(on_rows(self.proj, inputs), training=training)
 
     def compute_output_shape(self, input_shape):
         """The shape of the input."""

@@ -36,13 +36,26 @@ class DropPath(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed) if rate else None
         self.built = True
 
-    def call(self, inputs, training=False):
-        """Returns `inputs` with a share of its samples zeroed if `training`."""
+    def draw(self, inputs, training=False):
+        """The factor of each sample, 0 or 1 / (1 - rate), to multiply branches with.
+
+        Args:
+            inputs: a tensor whose leading axes tell the samples apart.
+            training: whether anything is dropped.
+
+        Returns:
+            A tensor that broadcasts against `inputs`, or `None` if nothing is dropped.
+        """
         if not training or not self.rate:
-            return inputs
+            return None
         shape = ops.shape(inputs)[: self.axes] + (1,) * (len(inputs.shape) - self.axes)
         keep = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator) >= self.rate
-        return inputs * (ops.cast(keep, inputs.dtype) / (1 - self.rate))
+        return ops.cast(keep, inputs.dtype) / (1 - self.rate)
+
+    def call(self, inputs, training=False):
+        """Returns `inputs` with a share of its samples zeroed if `training`."""
+        factor = self.draw(inputs, training)
+        return inputs if factor is None else inputs * factor
 
     def compute_output_shape(self, input_shape):
         """The shape of the input."""

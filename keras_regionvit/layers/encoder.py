@@ -91,14 +91,22 @@ class RegionalToLocalEncoder(keras.layers.Layer):
         branch = self.attention(self.regional_norm(regional), training=training)
         regional = regional + self.drop_regional(branch, training=training)
 
-        tokens = ops.concatenate([ops.swapaxes(regional, 1, 2), local], axis=2)  # (B, R, T, C)
-        branch = self.attention(
-            self.local_norm(tokens), local=True, attention_mask=attention_mask, training=training
+        # From here on each region is a group. Its regional and local tokens meet in the
+        # attention alone: where nobody reads the local tokens, the compiler drops their part.
+        streams = ops.swapaxes(regional, 1, 2), local  # (B, R, 1, C), (B, R, M*M, C)
+        normed = [self.local_norm(x) for x in streams]
+        attended = self.attention.attend(
+            ops.concatenate(normed, axis=2), local=True, mask=attention_mask, training=training
         )
-        tokens = tokens + self.drop_local(branch, training=training)
-        branch = self.mlp(self.mlp_norm(tokens), training=training)
-        tokens = tokens + self.drop_mlp(branch, training=training)
-        return tokens[:, :, 0], tokens[:, :, 1:]
+        attended = attended[:, :, :1], attended[:, :, 1:]
+        kept = self.drop_local.draw(local, training)
+        branches = [self.attention.project(x, training=training) for x in attended]
+        streams = _add(streams, branches, kept)
+
+        kept = self.drop_mlp.draw(local, training)
+        branches = [self.mlp(self.mlp_norm(x), training=training) for x in streams]
+        regional, local = _add(streams, branches, kept)
+        return ops.squeeze(regional, 2), local
 
     def compute_output_shape(self, regional_shape, local_shape):
         """The shapes of the inputs."""
@@ -117,3 +125,10 @@ class RegionalToLocalEncoder(keras.layers.Layer):
             "dropout_rate": self.dropout_rate,
             "attention_dropout_rate": self.attention_dropout_rate,
         }
+
+
+def _add(streams, branches, kept):
+    """Residual sums; `kept`, the factor of each region, is one for both streams."""
+    if kept is not None:
+        branches = [branch * kept for branch in branches]
+    return [x + branch for x, branch in zip(streams, branches, strict=True)]

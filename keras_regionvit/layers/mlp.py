@@ -4,6 +4,24 @@ import keras
 from keras import ops
 
 
+def on_rows(layer, inputs):
+    """`layer` on the last axis of `inputs`, given to it as the rows of one matrix.
+
+    Dense on more axes reshapes between product and bias; on a matrix the runtime fuses product,
+    bias and activation.
+
+    Args:
+        layer: maps (rows, C) to (rows, D).
+        inputs: (..., C).
+
+    Returns:
+        (..., D).
+    """
+    shape = ops.shape(inputs)
+    outputs = layer(ops.reshape(inputs, (-1, shape[-1])))  # (..., C) -> (rows, C)
+    return ops.reshape(outputs, (*shape[:-1], outputs.shape[-1]))
+
+
 @keras.saving.register_keras_serializable(package="keras_regionvit")
 class MLP(keras.layers.Layer):
     """Dense -> exact GELU -> Dense.
@@ -39,7 +57,10 @@ class MLP(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         """Maps (..., C) to (..., C)."""
-        x = ops.gelu(self.fc1(inputs), approximate=False)
+        return on_rows(lambda rows: self._feed_forward(rows, training), inputs)
+
+    def _feed_forward(self, rows, training):
+        x = ops.gelu(self.fc1(rows), approximate=False)
         x = self.dropout(x, training=training)
         return self.dropout(self.fc2(x), training=training)
 
