@@ -1,0 +1,35 @@
+"""Keeps TensorFlow's greeting out of a command's output."""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+
+@contextlib.contextmanager
+def quiet_import():
+    """Holds back what libraries write to stderr while they are imported, unless that fails.
+
+    TensorFlow logs the instructions and drivers that it found before its own log level can be
+    set. Python's warnings are not touched by this once the block has ended.
+
+    Example:
+
+    >>> with quiet_import():
+    ...     import tensorflow
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors still come as exceptions
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            aside.seek(0)
+            os.write(stderr, aside.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -1,0 +1,98 @@
+"""What a run says at its end: figures, versions, and the exported model's own word."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_regionvit
+from training.loop import duration
+
+ROOT = Path(__file__).resolve().parents[1]
+REPRODUCED = 1e-5  # greatest difference of probabilities that rounding explains
+
+
+def predict_in_fresh_process(saved_model, samples, path):
+    """Lets `training.predict` load a SavedModel and predict held-out images; prints its words.
+
+    Args:
+        saved_model: folder of the SavedModel.
+        samples: how many images.
+        path: the JSON file that the other process writes.
+
+    Returns:
+        The list in that file, see `training.predict.run`.
+
+    Raises:
+        RuntimeError: the other process fails.
+
+    Example:
+
+    >>> predict_in_fresh_process("runs/mine/saved_model/1", 10, "runs/mine/predictions.json")
+    """
+    arguments = ["--model", saved_model, "--samples", samples, "--json", path]
+    arguments = [str(x.resolve() if isinstance(x, Path) else x) for x in arguments]
+    print(f"\nThe exported model, loaded in a fresh process, on {samples} held-out images:")
+    done = subprocess.run(
+        [sys.executable, "-m", "training.predict", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"the exported model cannot be used: {done.stderr.strip()}")
+    print(done.stdout, end="")
+    return json.loads(Path(path).read_text("utf-8"))
+
+
+def versions():
+    """Versions of what the figures depend on, a dict of strings."""
+    return {
+        "keras_regionvit": keras_regionvit.__version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def write_json(path, value):
+    """Writes `value` as JSON, whole or not at all."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+    os.replace(aside, path)
+
+
+def print_report(report, folder):
+    """Prints the last words of a run.
+
+    Args:
+        report: the dict of `report.json`.
+        folder: the run's folder.
+
+    Raises:
+        RuntimeError: the reloaded model's probabilities differ by more than rounding.
+    """
+    print(
+        f"\nAccuracy on the held-out images, seed {report['seed']}:\n"
+        f"  RegionViT       {report['accuracy']:.1%}\n"
+        f"  linear softmax  {report['linear_softmax_accuracy']:.1%}\n"
+        f"{duration(report['seconds'])} in all, training {report['images_per_second']:,.0f} "
+        f"images/s; reloaded probabilities differ by {report['reloaded_difference']:.0e} at most.\n"
+        f"{folder} holds " + ", ".join(sorted(path.name for path in Path(folder).iterdir())) + "\n"
+        "Try your own pictures: "
+        f"python -m training.predict --model {folder}/saved_model/1 IMAGE ..."
+    )
+    if report["reloaded_difference"] > REPRODUCED:
+        raise RuntimeError(
+            f"the SavedModel's probabilities differ by {report['reloaded_difference']:.1e} from "
+            f"the trained model's; at most {REPRODUCED} was expected"
+        )
