@@ -14,14 +14,14 @@ import numpy as np
 
 from training.data import fashion_mnist
 from training.images import fit_image, open_image
-from training.quiet import quiet_import
+from training.quiet import line_by_line, quiet_import
 
 LABELS = Path("assets.extra", "labels.txt")  # where the export puts the names of the classes
 
 
 def main(arguments=None):
     """The command; returns its exit status."""
-    sys.stdout.reconfigure(line_buffering=True)
+    line_by_line()
     options = _parser().parse_args(arguments)
     try:
         results = run(options.model, options.images, options.samples, options.invert)
@@ -71,7 +71,7 @@ def run(model, images=(), samples=0, invert=False):
         raise ValueError(f"--model {model} cannot be loaded as a SavedModel: {error}") from None
     _, height, width, channels = shape
     batch = [fit_image(image, height, width, channels, invert) for image in opened]
-    results = [{"image": str(path)} for path in images]
+    results: list[dict] = [{"image": str(path)} for path in images]
     if samples:
         held_out = fashion_mnist.load()[1]
         if held_out.images.shape[1:] != (height, width, channels):

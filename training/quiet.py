@@ -1,6 +1,7 @@
 """Keeps TensorFlow's greeting out of a command's output."""
 
 import contextlib
+import io
 import os
 import sys
 import tempfile
@@ -33,3 +34,9 @@ def quiet_import():
             sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def line_by_line():
+    """Makes what is printed appear at once, also in a file or a pipe."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)

@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 
 from training import recipes
-from training.quiet import quiet_import
+from training.quiet import line_by_line, quiet_import
 
 FIRST_RUNS = Path("runs")
 
 
 def main(arguments=None):
     """The command; returns its exit status."""
-    sys.stdout.reconfigure(line_buffering=True)
+    line_by_line()
     options = _parser().parse_args(arguments)
     try:
         recipes.check(options.recipe)

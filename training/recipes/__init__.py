@@ -25,7 +25,7 @@ def summary(name):
     import ast
 
     with open(f"{__path__[0]}/{name}.py", encoding="utf-8") as file:
-        return ast.get_docstring(ast.parse(file.read())).splitlines()[0]
+        return (ast.get_docstring(ast.parse(file.read())) or name).splitlines()[0]
 
 
 def check(name):
