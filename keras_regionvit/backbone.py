@@ -37,6 +37,8 @@ class RegionViTBackbone(keras.Model):
         drop_path_rate: stochastic depth of the last encoder; it rises linearly from 0.
         dropout_rate: dropout after each projection.
         attention_dropout_rate: dropout of the attention weights.
+        gradient_checkpointing: recompute each encoder in the backward pass of training: less
+            memory, more time.
         input_shape: `(height, width, channels)`; height and width may be `None` where the
             regions of every stage cover its map at any size.
         input_tensor: optional Keras tensor to use as the image.
@@ -77,6 +79,7 @@ class RegionViTBackbone(keras.Model):
         drop_path_rate=0.0,
         dropout_rate=0.0,
         attention_dropout_rate=0.0,
+        gradient_checkpointing=False,
         input_shape=(None, None, 3),
         input_tensor=None,
         dtype=None,
@@ -119,6 +122,7 @@ class RegionViTBackbone(keras.Model):
                 peg=peg,
                 dropout_rate=dropout_rate,
                 attention_dropout_rate=attention_dropout_rate,
+                gradient_checkpointing=gradient_checkpointing,
                 dtype=policy,
                 name=f"stage{i + 1}",
             )
@@ -146,6 +150,7 @@ class RegionViTBackbone(keras.Model):
         self.pyramid_norm, self.drop_path_rate = pyramid_norm, drop_path_rate
         self.dropout_rate = dropout_rate
         self.attention_dropout_rate = attention_dropout_rate
+        self.gradient_checkpointing = gradient_checkpointing
 
     @classmethod
     def from_variant(cls, name, **overrides):
@@ -195,6 +200,7 @@ class RegionViTBackbone(keras.Model):
             "drop_path_rate": self.drop_path_rate,
             "dropout_rate": self.dropout_rate,
             "attention_dropout_rate": self.attention_dropout_rate,
+            "gradient_checkpointing": self.gradient_checkpointing,
             "input_shape": tuple(self.input.shape[1:]),
             "dtype": keras.dtype_policies.serialize(self._policy_map()),
             "name": self.name,

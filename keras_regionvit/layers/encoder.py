@@ -75,21 +75,44 @@ class RegionalToLocalEncoder(keras.layers.Layer):
         self.attention.build((None, None, None, self.embed_dim))
         self.built = True
 
-    def call(self, regional, local, attention_mask=None, training=False):
+    def draw(self, regional, local, training=False):
+        """The draws of stochastic depth for one call, to be handed to it as `kept`.
+
+        Whoever computes the call twice, to save memory, draws once.
+
+        Args:
+            regional: regional tokens (B, R, C).
+            local: local tokens by region (B, R, M * M, C).
+            training: whether anything is dropped.
+
+        Returns:
+            A list of the factors of the three branches, empty where nothing is dropped.
+        """
+        kept = [
+            self.drop_regional.draw(ops.expand_dims(regional, 1), training),
+            self.drop_local.draw(local, training),
+            self.drop_mlp.draw(local, training),
+        ]
+        return [factor for factor in kept if factor is not None]
+
+    def call(self, regional, local, attention_mask=None, kept=None, training=False):
         """One encoder.
 
         Args:
             regional: regional tokens (B, R, C).
             local: local tokens by region (B, R, M * M, C).
             attention_mask: optional boolean (R, T, T) with T = 1 + M * M, True = attend.
+            kept: optional draws of stochastic depth, as `draw` gives them.
             training: whether dropout and stochastic depth are active.
 
         Returns:
             `(regional, local)` of the same shapes.
         """
+        kept = self.draw(regional, local, training) if kept is None else kept
+        keep_regional, keep_local, keep_mlp = kept or (None, None, None)
         regional = ops.expand_dims(regional, 1)  # one group of R tokens
         branch = self.attention(self.regional_norm(regional), training=training)
-        regional = regional + self.drop_regional(branch, training=training)
+        (regional,) = _add([regional], [branch], keep_regional)
 
         # From here on each region is a group. Its regional and local tokens meet in the
         # attention alone: where nobody reads the local tokens, the compiler drops their part.
@@ -99,13 +122,11 @@ class RegionalToLocalEncoder(keras.layers.Layer):
             ops.concatenate(normed, axis=2), local=True, mask=attention_mask, training=training
         )
         attended = attended[:, :, :1], attended[:, :, 1:]
-        kept = self.drop_local.draw(local, training)
         branches = [self.attention.project(x, training=training) for x in attended]
-        streams = _add(streams, branches, kept)
+        streams = _add(streams, branches, keep_local)
 
-        kept = self.drop_mlp.draw(local, training)
         branches = [self.mlp(self.mlp_norm(x), training=training) for x in streams]
-        regional, local = _add(streams, branches, kept)
+        regional, local = _add(streams, branches, keep_mlp)
         return ops.squeeze(regional, 2), local
 
     def compute_output_shape(self, regional_shape, local_shape):
@@ -128,7 +149,7 @@ class RegionalToLocalEncoder(keras.layers.Layer):
 
 
 def _add(streams, branches, kept):
-    """Residual sums; `kept`, the factor of each region, is one for both streams."""
+    """Residual sums; the factor of each sample in `kept` is one for all streams."""
     if kept is not None:
         branches = [branch * kept for branch in branches]
     return [x + branch for x, branch in zip(streams, branches, strict=True)]

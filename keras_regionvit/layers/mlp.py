@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_regionvit.layers.gelu import gelu
+
 
 def on_rows(layer, inputs):
     """`layer` on the last axis of `inputs`, given to it as the rows of one matrix.
@@ -60,7 +62,7 @@ class MLP(keras.layers.Layer):
         return on_rows(lambda rows: self._feed_forward(rows, training), inputs)
 
     def _feed_forward(self, rows, training):
-        x = ops.gelu(self.fc1(rows), approximate=False)
+        x = gelu(self.fc1(rows), training)
         x = self.dropout(x, training=training)
         return self.dropout(self.fc2(x), training=training)
 

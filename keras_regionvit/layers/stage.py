@@ -25,12 +25,16 @@ class RegionalToLocalStage(keras.layers.Layer):
         peg: whether a position encoding generator follows the first encoder.
         dropout_rate: dropout after each projection.
         attention_dropout_rate: dropout of the attention weights.
+        gradient_checkpointing: keep only the input of each encoder for the backward pass of
+            training and compute the rest anew: less memory, more time. Not with dropout, whose
+            second draw would differ from the first.
 
     Input and output: `(regional_tokens, local_tokens)`, shapes (B, Hr, Wr, C) and (B, H, W, C)
     with H <= Hr * M and W <= Wr * M.
 
     Raises:
-        ValueError: the regions do not cover the local map.
+        ValueError: the regions do not cover the local map, or `gradient_checkpointing` meets
+            dropout.
 
     Example:
 
@@ -50,6 +54,7 @@ class RegionalToLocalStage(keras.layers.Layer):
         peg=False,
         dropout_rate=0.0,
         attention_dropout_rate=0.0,
+        gradient_checkpointing=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -58,6 +63,13 @@ class RegionalToLocalStage(keras.layers.Layer):
         self.mlp_ratio, self.qkv_bias = mlp_ratio, qkv_bias
         self.dropout_rate = dropout_rate
         self.attention_dropout_rate = attention_dropout_rate
+        self.gradient_checkpointing = gradient_checkpointing
+        if gradient_checkpointing and (dropout_rate or attention_dropout_rate):
+            raise ValueError(
+                "`gradient_checkpointing` works with `drop_path_rate` but not with "
+                f"`dropout_rate`={dropout_rate} or `attention_dropout_rate`="
+                f"{attention_dropout_rate}, which must be 0."
+            )
         dtype = self.dtype_policy
         self.encoders = [
             RegionalToLocalEncoder(
@@ -108,13 +120,25 @@ class RegionalToLocalStage(keras.layers.Layer):
         regional = ops.reshape(regional, (batch, grid_height * grid_width, channels))
         windows = cut(local)
         for i, encoder in enumerate(self.encoders):
-            regional, windows = encoder(regional, windows, attention_mask=mask, training=training)
+            regional, windows = self._encode(encoder, regional, windows, mask, training)
             if i == 0 and self.peg is not None:
                 # (B, R, C) -> (B, Hr, Wr, C) -> (B, R, C)
                 maps = self.peg(ops.reshape(regional, (batch, *grid, channels)))
                 regional = ops.reshape(maps, (batch, grid_height * grid_width, channels))
                 windows = cut(self.peg(join(windows)))
         return ops.reshape(regional, (batch, *grid, channels)), join(windows)
+
+    def _encode(self, encoder, regional, windows, mask, training):
+        kept = encoder.draw(regional, windows, training)
+
+        def encode(regional, windows, *kept):
+            return encoder(
+                regional, windows, attention_mask=mask, kept=list(kept), training=training
+            )
+
+        if self.gradient_checkpointing and training:
+            encode = keras.remat(encode)
+        return encode(regional, windows, *kept)
 
     def compute_output_shape(self, input_shape):
         """The shapes of the inputs."""
@@ -137,4 +161,5 @@ class RegionalToLocalStage(keras.layers.Layer):
             "peg": self.peg is not None,
             "dropout_rate": self.dropout_rate,
             "attention_dropout_rate": self.attention_dropout_rate,
+            "gradient_checkpointing": self.gradient_checkpointing,
         }

@@ -1,0 +1,33 @@
+"""The exact GELU (Hendrycks and Gimpel, 2016), lean in training."""
+
+import math
+
+import keras
+from keras import ops
+
+
+def gelu(x, training=False):
+    """`x * Phi(x)`, Phi the distribution function of the standard normal.
+
+    Args:
+        x: a tensor of any shape.
+        training: whether a backward pass follows. TensorFlow would then keep four tensors of
+            the size of `x` for it; here it keeps `x` alone.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+    """
+    if training and keras.backend.backend() == "tensorflow":
+        return _lean_gelu(x)
+    return ops.gelu(x, approximate=False)
+
+
+@ops.custom_gradient
+def _lean_gelu(x):
+    def gradient(*args, upstream=None):
+        upstream = args[0] if upstream is None else upstream
+        distribution = 0.5 * (1 + ops.erf(x * math.sqrt(0.5)))
+        density = ops.exp(-0.5 * ops.square(x)) * (2 * math.pi) ** -0.5
+        return upstream * (distribution + x * density)
+
+    return ops.gelu(x, approximate=False), gradient
