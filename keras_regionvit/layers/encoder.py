@@ -121,7 +121,7 @@ class RegionalToLocalEncoder(keras.layers.Layer):
         attended = self.attention.attend(
             ops.concatenate(normed, axis=2), local=True, mask=attention_mask, training=training
         )
-        attended = attended[:, :, :1], attended[:, :, 1:]
+        attended = ops.split(attended, [1], axis=2)  # its gradient is a concatenation
         branches = [self.attention.project(x, training=training) for x in attended]
         streams = _add(streams, branches, keep_local)
 
