@@ -1,5 +1,6 @@
 """What the argument `weights=` of a model may name: check it, fetch it, load it."""
 
+import math
 import os
 import pathlib
 import shutil
@@ -153,7 +154,7 @@ def _fit(found, wanted):
         if name not in found:
             problems.append(f"{name} is missing")
         elif found[name].shape != shape:
-            value = _resized(name, found[name][()], shape)
+            value = _resized(name, found[name], shape)
             if value is None:
                 problems.append(f"{name} has the shape {found[name].shape} for {shape}")
             else:
@@ -164,11 +165,14 @@ def _fit(found, wanted):
     return problems
 
 
-def _resized(name, value, shape):
+def _resized(name, dataset, shape):
     """A bias table or regional kernel for the window that `shape` tells, or `None`."""
+    if len(dataset.shape) != len(shape) or dataset.size > 100 * math.prod(shape):
+        return None  # no window is ten times another
+    value = dataset[()]
     if name.endswith("/attention/vars/0") and value.shape[0] == shape[0]:
         return official.resize_table(value, shape)
-    if "/regional_tokenizer/" in name and value.ndim == 4 and value.shape[2:] == shape[2:]:
+    if "/regional_tokenizer/" in name and value.shape[2:] == shape[2:]:
         kernel = official.resize_bicubic(value.transpose(2, 3, 0, 1), shape[:2])
         return kernel.transpose(2, 3, 0, 1)
     return None
