@@ -38,16 +38,20 @@ def _keras_model(model, size, **arguments):
     )
 
 
-def _torch_regionvit():
+def _declare_torchvision_operators():
+    """They are missing beside a CPU build of torch, and imports ask for them; nothing calls them."""
     import torch
 
-    # torchvision's own operators are missing beside a CPU build of torch; nothing here calls them
     try:
         library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     except RuntimeError:
         pass  # they are there
+
+
+def _torch_regionvit():
+    _declare_torchvision_operators()
     from birder.model_registry import registry
 
     net = registry.net_factory("regionvit_s", 1000, size=(224, 224), config={"window_size": 7})
@@ -101,6 +105,8 @@ def torch_inference(model, batch, size):
 def swin_torch_inference(model, batch, size):
     """Swin-T of transformers, eager."""
     import torch
+
+    _declare_torchvision_operators()
     from transformers import SwinConfig, SwinForImageClassification
 
     config = SwinConfig(image_size=size, num_labels=1000, depths=[2, 2, 6, 2])
