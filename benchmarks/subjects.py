@@ -39,7 +39,7 @@ def _keras_model(model, size, **arguments):
 
 
 def _declare_torchvision_operators():
-    """They are missing beside a CPU build of torch, and imports ask for them; nothing calls them."""
+    """Missing beside a CPU build of torch: imports ask for them, nothing calls them."""
     import torch
 
     try:
