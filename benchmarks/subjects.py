@@ -38,6 +38,9 @@ def _keras_model(model, size, **arguments):
     )
 
 
+_LIBRARIES: list = []  # what they declare is gone with them
+
+
 def _declare_torchvision_operators():
     """Missing beside a CPU build of torch: imports ask for them, nothing calls them."""
     import torch
@@ -46,6 +49,7 @@ def _declare_torchvision_operators():
         library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _LIBRARIES.append(library)
     except RuntimeError:
         pass  # they are there
 
