@@ -15,7 +15,7 @@ MOST_LINES = 400
 
 # A part may import those that come before its own place, and itself.
 ORDER = [
-    {"version", "variants", "layers"},
+    {"version", "variants", "layers", "image_input"},
     {"backbone"},
     {"classifier"},
     {"weights"},
@@ -25,7 +25,7 @@ ORDER = [
 EVERYWHERE = {"keras", "numpy"}
 # What else may be imported, and only there; "lazily" is inside of functions.
 ELSEWHERE = {
-    "tensorflow": ({"export.py"}, "anywhere"),
+    "tensorflow": ({"export.py", "image_input.py"}, "anywhere"),
     "matplotlib": ({"visualize.py"}, "lazily"),
     "h5py": ({"weights/argument.py"}, "lazily"),
 }
