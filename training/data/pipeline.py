@@ -1,0 +1,241 @@
+"""From a source to batches: all that is random follows from seed, epoch, index and copy.
+
+So a run can be repeated with any number of threads, and taken up again at any step.
+"""
+
+import tensorflow as tf
+
+from keras_regionvit.image_input import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    evaluation_image,
+)
+from training.data.crops import CROPS, training_image
+from training.data.order import BATCH, IMAGE, ORDER, rows_of, sequence, stream_seed
+from training.data.readable import Skipped, insist, read_or, replace_unreadable
+
+
+def training_batches(
+    source,
+    *,
+    image_size,
+    batch_size,
+    epochs,
+    seed,
+    start_step=0,
+    repeats=1,
+    crop="random_resized",
+    shift_pixels=2,
+    augment_image=None,
+    augment_batch=None,
+    shard=(0, 1),
+    replicas=1,
+    skip_corrupt=False,
+    skipped=None,
+    parallel=tf.data.AUTOTUNE,
+):
+    """Shuffled and augmented batches of all epochs, one after the other.
+
+    An epoch has `source.count // batch_size` steps and shows that many batches of a new order;
+    with `repeats` of 3 it shows a third of the pictures, three times each.
+
+    Args:
+        source: a `Source`.
+        image_size: S.
+        batch_size: pictures in the global batch.
+        epochs: how often to go through the source.
+        seed: int in [0, 2**31).
+        start_step: steps that are left out at the start; they are not decoded.
+        repeats: copies of a picture in an epoch, each augmented anew.
+        crop: "random_resized", "shift" or "none"; see `training_image`.
+        shift_pixels: for "shift".
+        augment_image: optional function `(float32 (S, S, C) on 0..255, seed int32 (2,))` that
+            gives float32 (S, S, C).
+        augment_batch: optional function `(images, labels, seed)` that gives the first two; each of
+            the `replicas` parts of the global batch passes through it by itself.
+        shard: `(index, workers)`: the worker and how many there are; a worker gets its contiguous
+            part of each global batch.
+        replicas: in how many contiguous parts the global batch is used, over all workers; what a
+            batch holds depends on this number, not on the workers.
+        skip_corrupt: put another picture of the worker's part in the place of one that cannot be
+            read, instead of raising an error.
+        skipped: optional `Skipped`, told of each such picture.
+        parallel: pictures that are prepared at once.
+
+    Returns:
+        A `tf.data.Dataset` of pairs `(float32 (b, S, S, C), float32 (b, classes))`, b being
+        `batch_size / workers`.
+
+    Raises:
+        ValueError: an argument makes no sense.
+        tf.errors.InvalidArgumentError: when run, on a label outside the classes or, naming it, a
+            picture that cannot be read.
+
+    Example:
+
+    >>> source = open_source("folder", "train", data="flowers")
+    >>> training_batches(source, image_size=224, batch_size=64, epochs=3, seed=0)
+    """
+    if not 1 <= batch_size <= source.count:
+        raise ValueError(
+            f"`batch_size` must lie between 1 and the {source.count} pictures of {source.name}. "
+            f"Received: {batch_size}"
+        )
+    if crop not in CROPS:
+        raise ValueError(f"`crop` must be one of {', '.join(CROPS)}. Received: {crop!r}")
+    steps = source.count // batch_size
+    if not 0 <= start_step <= epochs * steps:
+        raise ValueError(
+            f"`start_step` must lie between 0 and the {epochs * steps} steps. Got: {start_step}"
+        )
+    rows = rows_of(batch_size, repeats=repeats, replicas=replicas, shard=shard)
+    if augment_batch is not None and replicas % shard[1]:
+        raise ValueError(
+            f"`replicas` must be a multiple of the workers. Received: {replicas} and {shard[1]}"
+        )
+    parts = max(1, replicas // shard[1])  # of this worker
+    first_epoch, first_step = divmod(start_step, steps)
+    skipped = Skipped() if skipped is None else skipped
+
+    def epoch_of(epoch):
+        begin = tf.where(epoch == first_epoch, tf.constant(first_step * batch_size, tf.int64), 0)
+        records = source.records(stream_seed(seed, ORDER, epoch))
+        count = steps * batch_size - begin
+        placed = sequence(records, repeats, begin, count, rows, batch_size)
+        return placed.map(lambda record, copy: (record, copy, epoch))
+
+    def example(record, copy, epoch):
+        facts = source.facts_of(record)
+        image_seed = stream_seed(seed, IMAGE, epoch)
+        for number in (facts["index"], copy):
+            image_seed = tf.random.experimental.stateless_fold_in(image_seed, number)
+        crop_seed, augment_seed = tf.unstack(tf.random.split(image_seed, 2))
+
+        def read(record):
+            return training_image(
+                source.image_of(record),
+                crop_seed,
+                size=image_size,
+                channels=source.channels,
+                crop=crop,
+                shift_pixels=shift_pixels,
+            )
+
+        image, readable = read_image(source, read, record, facts, image_size, skip_corrupt, skipped)
+        if augment_image is not None:
+            image = augment_image(image, augment_seed)
+        return image, label_row(source, facts), readable, facts["name"]
+
+    def finish(step, batch):
+        images, labels, readable, names = batch
+        if skip_corrupt:
+            images, labels = tf.cond(
+                tf.reduce_all(readable),
+                lambda: (images, labels),
+                lambda: replace_unreadable(images, labels, readable, names),
+            )
+        if augment_batch is None:
+            return images, labels
+        batch_seed = stream_seed(seed, BATCH, step)
+        mixed = []
+        for part, pair in enumerate(
+            zip(tf.split(images, parts), tf.split(labels, parts), strict=True)
+        ):
+            number = shard[0] * parts + part
+            part_seed = tf.random.experimental.stateless_fold_in(batch_seed, number)
+            mixed.append(augment_batch(*pair, part_seed))
+        images, labels = (tf.concat(x, 0) if parts > 1 else x[0] for x in zip(*mixed, strict=True))
+        return images, labels
+
+    batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_of)
+    batches = batches.map(example, num_parallel_calls=parallel, deterministic=True)
+    batches = batches.batch(len(rows), drop_remainder=True).enumerate(start_step)
+    batches = batches.map(finish, num_parallel_calls=2, deterministic=True)
+    count = epochs * steps - start_step
+    return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
+
+
+def evaluation_batches(
+    source,
+    *,
+    image_size,
+    batch_size,
+    crop_ratio=224 / 256,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    shard=(0, 1),
+    skip_corrupt=False,
+    skipped=None,
+    parallel=tf.data.AUTOTUNE,
+):
+    """All pictures in their natural order, as `evaluation_image` makes them.
+
+    Args:
+        source: a `Source`.
+        image_size: S.
+        batch_size: pictures a batch of this worker; the last batch may be smaller.
+        crop_ratio: share of the shorter side that is kept.
+        mean: of each channel, on 0..255.
+        std: likewise.
+        shard: `(index, workers)`: a worker gets every `workers`-th picture.
+        skip_corrupt: leave pictures out that cannot be read, instead of raising an error.
+        skipped: optional `Skipped`, told of each such picture.
+        parallel: pictures that are prepared at once.
+
+    Returns:
+        A `tf.data.Dataset` of pairs `(float32 (b, S, S, C), float32 (b, classes))`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run, on a label outside the classes or, naming it, a
+            picture that cannot be read.
+
+    Example:
+
+    >>> evaluation_batches(source, image_size=224, batch_size=50)
+    """
+    skipped = Skipped() if skipped is None else skipped
+
+    def example(record):
+        facts = source.facts_of(record)
+
+        def read(record):
+            return evaluation_image(source.image_of(record), image_size, crop_ratio, mean, std)
+
+        image, readable = read_image(source, read, record, facts, image_size, skip_corrupt, skipped)
+        return image, label_row(source, facts), readable
+
+    examples = source.records(None).shard(shard[1], shard[0])
+    examples = examples.map(example, num_parallel_calls=parallel, deterministic=True)
+    if skip_corrupt:
+        examples = examples.filter(lambda image, label, readable: readable)
+    examples = examples.map(lambda image, label, readable: (image, label))
+    return examples.batch(batch_size).prefetch(2)
+
+
+def read_image(source, read, record, facts, size, skip_corrupt, skipped):
+    """`(read(record), True)`; where that fails zeros and False, or an error with the name."""
+    shape = (size, size, source.channels)
+    image, readable = read_or(read, record, tf.zeros(shape))
+    image = tf.ensure_shape(image, shape)
+    if skip_corrupt:
+        readable = tf.cond(readable, lambda: True, lambda: skipped.note(facts["name"]))
+        return image, readable
+    with tf.control_dependencies([insist(readable, facts["name"])]):
+        return tf.identity(image), readable
+
+
+def label_row(source, facts):
+    """float32 (classes,): the label of a picture.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run, on a label outside the classes.
+    """
+    label, classes = facts["label"], len(source.class_names)
+    if source.multi_label:
+        return tf.ensure_shape(label, (classes,))
+    number = tf.strings.as_string(label)
+    text = [facts["name"], " has the label ", number, f", outside the {classes} classes."]
+    text = tf.strings.join(text)
+    inside = tf.debugging.Assert((label >= 0) & (label < classes), [text])
+    with tf.control_dependencies([inside]):
+        return tf.one_hot(label, classes)

@@ -1,0 +1,113 @@
+"""Pictures that cannot be read: named in the error, or left out and counted."""
+
+import collections
+
+import tensorflow as tf
+
+
+class Skipped:
+    """The pictures that were left out because they could not be read.
+
+    `names` maps the name of a picture to how often it came up. Batches are made ahead of their
+    use, so it may run ahead of the training.
+
+    Example:
+
+    >>> skipped = Skipped()
+    >>> batches = training_batches(source, skip_corrupt=True, skipped=skipped, ...)
+    >>> len(skipped.names)  # after some steps
+    """
+
+    def __init__(self):
+        self.names: collections.Counter[str] = collections.Counter()
+
+    def note(self, name):
+        """Counts a picture, inside of `tf.data`.
+
+        Args:
+            name: string scalar tensor.
+
+        Returns:
+            False, a boolean scalar tensor.
+        """
+
+        def count(name):
+            self.names[name.decode()] += 1
+            return False
+
+        # declared free of state: a stateful function would be run by one thread only
+        noted = tf.numpy_function(count, [name], tf.bool, stateful=False)
+        return tf.ensure_shape(noted, ())
+
+    def __len__(self):
+        """How many pictures."""
+        return len(self.names)
+
+
+def read_or(function, record, otherwise):
+    """`function(record)`, or `otherwise` where that fails: `try` and `except` within `tf.data`.
+
+    Args:
+        function: of tensors, gives a tensor.
+        record: its argument, a nest of tensors.
+        otherwise: a tensor of the same dtype and shape.
+
+    Returns:
+        `(result, whether function succeeded)`.
+
+    Example:
+
+    >>> image, readable = read_or(tf.io.decode_jpeg, data, tf.zeros((8, 8, 3), tf.uint8))
+    """
+    tried = tf.data.Dataset.from_tensors(record).map(lambda record: (function(record), True))
+    failed = tf.data.Dataset.from_tensors((otherwise, False))
+    either = tried.ignore_errors(log_warning=False).concatenate(failed).take(1)
+    return either.get_single_element()
+
+
+def insist(readable, name):
+    """Raises an error that names the picture unless it is readable.
+
+    Args:
+        readable: boolean scalar.
+        name: string scalar.
+
+    Returns:
+        `readable`.
+    """
+    text = tf.strings.join(
+        [
+            name,
+            " cannot be read as a picture: it is missing, damaged, cut short, too large or not a "
+            "JPEG, PNG, GIF or BMP; mend it, remove it, or let it be left out (skip_corrupt).",
+        ]
+    )
+    with tf.control_dependencies([tf.debugging.Assert(readable, [text])]):
+        return tf.identity(readable)
+
+
+def replace_unreadable(images, labels, readable, names):
+    """Puts the next readable picture of the batch, going round, in the place of an unreadable one.
+
+    So batches keep their size. It is the same augmented picture twice.
+
+    Args:
+        images: (B, ...).
+        labels: (B, ...).
+        readable: boolean (B,).
+        names: string (B,), for the error.
+
+    Returns:
+        `(images, labels)`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run, if none is readable.
+    """
+    size = tf.size(readable)
+    text = tf.strings.join(["No picture of a batch can be read, the first of them ", names[0]])
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_any(readable), [text])]):
+        places = tf.range(size)
+    # how many steps from row to row, going round; unreadable ones are out of reach
+    steps = (places[None, :] - places[:, None]) % size + tf.where(readable, 0, size)[None, :]
+    nearest = tf.argmin(steps, axis=1)
+    return tf.gather(images, nearest), tf.gather(labels, nearest)
