@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from training.data import crops, order
+from training.data import crops, order, resize
 from training.data.generated import generated_source
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.readable import Skipped
@@ -373,6 +373,19 @@ def test_decoding_a_window_equals_cutting_it_out():
             differences.append(np.abs(window - there))
     # the colour of the outermost columns is smoothed without their neighbours
     assert np.concatenate([d.ravel() for d in differences]).mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    "height, width, size", [(331, 97, 56), (20, 31, 97), (224, 224, 224), (1, 2, 17), (700, 64, 64)]
+)
+def test_resize_as_tensorflow(height, width, size):
+    rng = np.random.default_rng(height)
+    image = rng.integers(0, 256, (height, width, 3), dtype="uint8")
+    expected = tf.image.resize(image, (size, size), "bicubic", antialias=True).numpy()
+    resized = resize.resize_square(tf.constant(image), size).numpy()
+    assert resized.shape == (size, size, 3)
+    assert np.abs(resized - expected.clip(0, 255)).max() < 0.51  # rounded
+    np.testing.assert_array_equal(resized, np.round(resized))
 
 
 def test_shift_moves_by_at_most_its_pixels():

@@ -9,9 +9,9 @@ from keras_regionvit.image_input import (
     decode_image,
     decode_jpeg,
     image_shape,
-    resize_bicubic,
     with_channels,
 )
+from training.data.resize import resize_square
 
 CROPS = ("random_resized", "shift", "none")
 TRIES = 10
@@ -38,7 +38,7 @@ def training_image(image, seed, *, size, channels, crop, shift_pixels=2):
     >>> training_image(data, [0, 7], size=224, channels=3, crop="random_resized")
     """
     if crop == "random_resized":
-        return resize_bicubic(random_window(image, seed, channels), (size, size))
+        return resize_square(random_window(image, seed, channels), size)
     if image.dtype == tf.string:
         image = decode_image(image, channels)
     image = center_crop(image, size, size)
@@ -69,7 +69,8 @@ def random_window(image, seed, channels):
     # A cut-off JPEG lacks its last two bytes, and must not pass if the window lies above the cut.
     whole = tf.io.is_jpeg(image)
     whole &= tf.strings.substr(image, tf.maximum(tf.strings.length(image) - 2, 0), 2) == b"\xff\xd9"
-    return tf.cond(whole, window_of_jpeg, window_of_any)
+    window = tf.cond(whole, window_of_jpeg, window_of_any)
+    return tf.ensure_shape(window, (None, None, channels))
 
 
 def random_box(shape, seed, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
@@ -111,7 +112,8 @@ def random_box(shape, seed, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
 
 def cut(image, box):
     """The window `box` (first row, first column, rows, columns) of an image."""
-    return tf.slice(image, tf.concat([box[:2], [0]], 0), tf.concat([box[2:], [-1]], 0))
+    window = tf.slice(image, tf.concat([box[:2], [0]], 0), tf.concat([box[2:], [-1]], 0))
+    return tf.ensure_shape(window, (None, None, image.shape[-1]))
 
 
 def shift(image, seed, pixels):
