@@ -25,7 +25,8 @@ def resize_square(image, size):
 
     >>> resize_square(photo, 224)
     """
-    height, width, channels = *tf.unstack(tf.shape(image)[:2]), image.shape[-1]
+    height, width = tf.unstack(tf.shape(image)[:2])
+    channels = image.shape[-1]
     image = tf.reshape(tf.cast(image, tf.float32), (height, width * channels))
     image = tf.reshape(_along_first(image, height, size), (size, width, channels))
     image = tf.reshape(tf.transpose(image, (1, 0, 2)), (width, size * channels))
