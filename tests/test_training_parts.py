@@ -8,13 +8,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from training import recipes
 from training.augment import flip_and_shift
 from training.data import fashion_mnist
 from training.data.batches import evaluation_batches, training_batches
 from training.images import fit_image, open_image
-from training.loop import duration
-from training.optimizers import adamw
+from training.logs import duration
 from training.schedules import WarmupCosine
 
 
@@ -198,48 +196,34 @@ def test_flip_and_shift_repeats():
         np.testing.assert_array_equal(flip_and_shift(image, seed), flip_and_shift(image, seed))
 
 
-# Schedule and optimizer
+# Schedule
 
 
 def test_schedule_by_hand():
-    schedule = WarmupCosine(0.8, steps=12, warmup_steps=4)
-    rates = [float(schedule(step)) for step in range(15)]
-    np.testing.assert_allclose(rates[:4], [0.2, 0.4, 0.6, 0.8], rtol=1e-6)
-    expected = [0.8, 0.4 * (1 + math.cos(math.pi / 4)), 0.4, 0.4 * (1 - math.cos(math.pi / 4)), 0]
-    np.testing.assert_allclose(rates[4:13:2], expected, atol=1e-7)
-    np.testing.assert_allclose(rates[12:], 0, atol=1e-7)
+    schedule = WarmupCosine(0.8, steps=16, warmup_steps=4, warmup_rate=0.2, floor=0.1)
+    rates = [float(schedule(step)) for step in range(20)]
+    np.testing.assert_allclose(rates[:4], [0.2, 0.35, 0.5, 0.65], rtol=1e-6)
+    root = math.cos(math.pi / 4)
+    expected = [0.1 + 0.35 * (1 + root), 0.45, 0.1 + 0.35 * (1 - root), 0.1]
+    np.testing.assert_allclose(rates[4:17:4], expected, rtol=1e-6)
+    np.testing.assert_allclose(rates[16:], 0.1, rtol=1e-6)
     assert float(WarmupCosine(0.8, steps=2)(0)) == pytest.approx(0.8)
+    stairs = WarmupCosine(0.8, steps=16, warmup_steps=4, warmup_rate=0.2, floor=0.1, every=4)
+    np.testing.assert_allclose([stairs(s) for s in range(16)], np.repeat(rates[:16:4], 4))
 
 
 def test_schedule_round_trip():
-    schedule = WarmupCosine(0.8, steps=12, warmup_steps=4)
+    schedule = WarmupCosine(0.8, steps=12, warmup_steps=4, floor=0.1, every=2)
     config = keras.saving.serialize_keras_object(schedule)
     again = keras.saving.deserialize_keras_object(config)
     assert [float(again(s)) for s in range(12)] == [float(schedule(s)) for s in range(12)]
 
 
-@pytest.mark.parametrize("warmup_steps", [-1, 12])
-def test_bad_schedule(warmup_steps):
-    with pytest.raises(ValueError, match="`warmup_steps`"):
-        WarmupCosine(0.8, steps=12, warmup_steps=warmup_steps)
-
-
-def test_weight_decay_spares_norms_and_biases():
-    """A step without gradient multiplies kernels by 1 - rate * decay and leaves the rest."""
-    from keras_regionvit import RegionViTBackbone, build_classifier
-
-    backbone = RegionViTBackbone((32,), (1,), window_size=2, patch_size=2, input_shape=(8, 8, 1))
-    model = build_classifier(backbone, 3)
-    for weight in model.trainable_variables:
-        weight.assign(tf.ones_like(weight.value))
-    optimizer = adamw(model, 0.5, weight_decay=0.1)
-    optimizer.apply([tf.zeros_like(w.value) for w in model.trainable_variables],
-                    model.trainable_variables)  # fmt: skip
-    decayed = {w.path for w in model.trainable_variables if not np.allclose(w, 1.0)}
-    for weight in model.trainable_variables:
-        np.testing.assert_allclose(weight, 0.95 if weight.path in decayed else 1.0, rtol=1e-6)
-    assert {path.split("/")[-1] for path in decayed} == {"kernel"}
-    assert len(decayed) == sum(w.path.endswith("/kernel") for w in model.trainable_variables)
+@pytest.mark.parametrize("arguments", [{"warmup_steps": -1}, {"warmup_steps": 12}, {"every": 0}])
+def test_bad_schedule(arguments):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"`{name}`"):
+        WarmupCosine(0.8, steps=12, **arguments)
 
 
 # Picture files
@@ -298,18 +282,9 @@ def test_files_that_are_no_pictures(tmp_path):
         assert str(tmp_path / name) in str(error.value) and "\n" not in str(error.value)
 
 
-# Recipes
-
-
-def test_recipes():
-    assert "quickstart" in recipes.names()
-    assert "Fashion-MNIST" in recipes.summary("quickstart")
-    with pytest.raises(ValueError, match=r"quickstart.*'nope'"):
-        recipes.load("nope")
-
-
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s")]
+    ("seconds", "said"),
+    [(0.4, "0 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (7265, "2 h 1 min")],
 )
 def test_duration(seconds, said):
     assert duration(seconds) == said

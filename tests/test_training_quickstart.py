@@ -15,7 +15,7 @@ from PIL import Image
 
 import keras_regionvit
 from keras_regionvit.export import export_saved_model
-from training import predict, train
+from training import predict, run_folder, train
 from training.data import fashion_mnist
 from training.quiet import quiet_import
 
@@ -82,6 +82,7 @@ def test_the_run_says_and_keeps_everything(runs, folder, report):
     assert f"RegionViT       {report['accuracy']:.1%}" in stdout
     assert f"linear softmax  {report['linear_softmax_accuracy']:.1%}" in stdout
     assert sorted(os.listdir(folder)) == [
+        "checkpoints",
         "confusion_matrix.png",
         "learning_curve.png",
         "log.csv",
@@ -89,6 +90,7 @@ def test_the_run_says_and_keeps_everything(runs, folder, report):
         "predictions.json",
         "predictions.png",
         "report.json",
+        "run.json",
         "saved_model",
         "tensorboard",
     ]
@@ -213,7 +215,7 @@ def test_train_bad_input(tmp_path, capsys):
     (tmp_path / "run" / "model.keras").write_bytes(b"precious")
     (tmp_path / "file").touch()
     for arguments, said in (
-        (["--recipe", "nope"], "--recipe must be one of: quickstart"),
+        (["--recipe", "nope"], "--recipe must be one of: fashion_mnist, "),
         (["--recipe", "quickstart", "--output", tmp_path / "run"], "already holds files"),
         (["--recipe", "quickstart", "--output", tmp_path / "file"], "is a file"),
         (["--recipe", "quickstart", "--output", tmp_path / "file" / "x"], "cannot be made"),
@@ -236,13 +238,13 @@ def test_bad_seed(seed, capsys):
 
 def test_run_folders_are_numbered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = [train.make_run_folder(None, "quickstart") for _ in range(3)]
+    made = [run_folder.new_folder(None, "quickstart") for _ in range(3)]
     assert [str(folder) for folder in made] == [
         "runs/quickstart",
         "runs/quickstart-2",
         "runs/quickstart-3",
     ]
-    assert train.make_run_folder("runs/quickstart-2", "quickstart") == made[1]  # still empty
+    assert run_folder.new_folder("runs/quickstart-2", "quickstart") == made[1]  # still empty
 
 
 def test_help_names_the_recipes(capsys):

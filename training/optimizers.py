@@ -1,29 +1,142 @@
-"""Optimizers."""
+"""Optimizers, with the two choices of what decays."""
 
 import keras
+from keras import ops
+
+DECAYS = ("official", "kernels")
 
 
-def adamw(model, learning_rate, weight_decay):
-    """AdamW that decays matrices and kernels, but no norm, bias or position bias.
+def spared(model, decay="official"):
+    """The trainable variables of `model` that weight decay leaves alone.
+
+    Args:
+        model: a built `keras.Model`.
+        decay: "official" spares biases and parameters of one dimension, as the release does
+            (position bias tables decay); "kernels" spares all but matrices and kernels.
+
+    Returns:
+        A list of `keras.Variable`.
+
+    Raises:
+        ValueError: `decay` is neither.
+
+    Example:
+
+    >>> len(spared(model, "official")) < len(spared(model, "kernels"))
+    True
+    """
+    if decay not in DECAYS:
+        raise ValueError(f"`decay` must be one of {', '.join(DECAYS)}. Received: {decay!r}")
+    tables = ("bias",) if decay == "official" else ("bias", "position_bias_table")
+    return [v for v in model.trainable_variables if len(v.shape) < 2 or v.name in tables]
+
+
+def adamw(model, learning_rate, weight_decay, decay="official", **kwargs):
+    """AdamW with timm's figures: betas 0.9 and 0.999, epsilon 1e-8.
 
     Args:
         model: a built `keras.Model`.
         learning_rate: a number or a `LearningRateSchedule`.
         weight_decay: decoupled decay, times the learning rate.
+        decay: what decays, see `spared`.
+        **kwargs: more arguments of `keras.optimizers.AdamW`, such as `global_clipnorm`.
 
     Returns:
         A `keras.optimizers.AdamW`.
+
+    Raises:
+        ValueError: `decay` is unknown.
 
     Example:
 
     >>> model.compile(adamw(model, 1e-3, 0.05), "categorical_crossentropy")
     """
-    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
-    optimizer.exclude_from_weight_decay(
-        var_list=[
-            weight
-            for weight in model.trainable_variables
-            if len(weight.shape) < 2 or weight.name == "position_bias_table"
-        ]
+    optimizer = keras.optimizers.AdamW(
+        learning_rate, weight_decay=weight_decay, epsilon=1e-8, **kwargs
     )
+    optimizer.exclude_from_weight_decay(var_list=spared(model, decay))
     return optimizer
+
+
+def sgd(
+    model, learning_rate, weight_decay, momentum=0.9, nesterov=True, decay="official", **kwargs
+):
+    """SGD with momentum as torch and timm have it, for the transfer recipes.
+
+    Args:
+        model: a built `keras.Model`.
+        learning_rate: a number or a `LearningRateSchedule`.
+        weight_decay: L2 penalty, added to the gradient as `weight_decay * variable`.
+        momentum: share of the velocity that is kept.
+        nesterov: whether to look ahead, as timm's "sgd" does.
+        decay: what decays, see `spared`.
+        **kwargs: more arguments of `keras.optimizers.Optimizer`, such as `global_clipnorm`.
+
+    Returns:
+        A `MomentumSGD`.
+
+    Raises:
+        ValueError: `decay` is unknown.
+
+    Example:
+
+    >>> model.compile(sgd(model, 1e-2, 1e-4), "categorical_crossentropy")
+    """
+    optimizer = MomentumSGD(learning_rate, momentum, nesterov, l2=weight_decay, **kwargs)
+    optimizer.exclude_from_weight_decay(var_list=spared(model, decay))
+    return optimizer
+
+
+@keras.saving.register_keras_serializable(package="regionvit_training")
+class MomentumSGD(keras.optimizers.Optimizer):
+    """SGD whose velocity holds gradients, so that a schedule acts on all of it at once.
+
+    `velocity = momentum * velocity + gradient`, `variable -= learning_rate * velocity`; Keras'
+    own SGD multiplies gradients by the rate of their step and decays outside of the velocity.
+
+    Args:
+        learning_rate: a number or a `LearningRateSchedule`.
+        momentum: share of the velocity that is kept.
+        nesterov: whether to step along `gradient + momentum * velocity`.
+        l2: what is added to a gradient, times the variable.
+        name: name of the optimizer.
+        **kwargs: arguments of `keras.optimizers.Optimizer`.
+
+    Example:
+
+    >>> MomentumSGD(0.1, momentum=0.9, l2=1e-4)
+    """
+
+    def __init__(
+        self, learning_rate=0.01, momentum=0.9, nesterov=False, l2=0.0, name="sgd", **kwargs
+    ):
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.momentum, self.nesterov, self.l2 = momentum, nesterov, l2
+
+    def build(self, variables):
+        """Creates a velocity for each variable."""
+        if self.built:
+            return
+        super().build(variables)
+        self.velocities = self.add_optimizer_variables(variables, "velocity")
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Moves one variable."""
+        rate = ops.cast(learning_rate, variable.dtype)
+        gradient = ops.cast(gradient, variable.dtype)
+        if self.l2 and self._use_weight_decay(variable):
+            gradient = gradient + self.l2 * variable
+        velocity = self.velocities[self._get_variable_index(variable)]
+        moved = self.momentum * velocity + gradient
+        self.assign(velocity, moved)
+        step = gradient + self.momentum * moved if self.nesterov else moved
+        self.assign_sub(variable, rate * step)
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "nesterov": self.nesterov,
+            "l2": self.l2,
+        }

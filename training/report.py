@@ -1,4 +1,4 @@
-"""What a run says at its end: figures, versions, and the exported model's own word."""
+"""What a run says at its end: versions, and the exported model's own word."""
 
 import json
 import os
@@ -12,10 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 import keras_regionvit
-from training.loop import duration
 
 ROOT = Path(__file__).resolve().parents[1]
-REPRODUCED = 1e-5  # greatest difference of probabilities that rounding explains
 
 
 def predict_in_fresh_process(saved_model, samples, path):
@@ -61,38 +59,3 @@ def versions():
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
-
-
-def write_json(path, value):
-    """Writes `value` as JSON, whole or not at all."""
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
-    os.replace(aside, path)
-
-
-def print_report(report, folder):
-    """Prints the last words of a run.
-
-    Args:
-        report: the dict of `report.json`.
-        folder: the run's folder.
-
-    Raises:
-        RuntimeError: the reloaded model's probabilities differ by more than rounding.
-    """
-    print(
-        f"\nAccuracy on the held-out images, seed {report['seed']}:\n"
-        f"  RegionViT       {report['accuracy']:.1%}\n"
-        f"  linear softmax  {report['linear_softmax_accuracy']:.1%}\n"
-        f"{duration(report['seconds'])} in all, training {report['images_per_second']:,.0f} "
-        f"images/s; reloaded probabilities differ by {report['reloaded_difference']:.0e} at most.\n"
-        f"{folder} holds " + ", ".join(sorted(path.name for path in Path(folder).iterdir())) + "\n"
-        "Try your own pictures: "
-        f"python -m training.predict --model {folder}/saved_model/1 IMAGE ..."
-    )
-    if report["reloaded_difference"] > REPRODUCED:
-        raise RuntimeError(
-            f"the SavedModel's probabilities differ by {report['reloaded_difference']:.1e} from "
-            f"the trained model's; at most {REPRODUCED} was expected"
-        )

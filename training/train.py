@@ -6,14 +6,14 @@ Usage, from a clone:
 """
 
 import argparse
-import itertools
+import signal
 import sys
 from pathlib import Path
 
 from training import recipes
 from training.quiet import line_by_line, quiet_import
 
-FIRST_RUNS = Path("runs")
+SPECS = ("tfds:", "folder:", "csv:", "tfrecord:")  # what --data may begin with
 
 
 def main(arguments=None):
@@ -21,66 +21,195 @@ def main(arguments=None):
     line_by_line()
     options = _parser().parse_args(arguments)
     try:
-        recipes.check(options.recipe)
-        folder = make_run_folder(options.output, options.recipe)
+        return _main(options)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"Recipe {options.recipe}, seed {options.seed}; the run is kept in {folder}")
-    try:
-        with quiet_import():
-            recipe = recipes.load(options.recipe)
-        recipe.run(folder, seed=options.seed, smoke=options.smoke)
     except KeyboardInterrupt:
-        print(f"stopped; what there is lies in {folder}", file=sys.stderr)
+        print("interrupted; what was saved before is intact", file=sys.stderr)
         return 130
+
+
+def _main(options):
+    if options.recipe:
+        recipes.check(options.recipe)
+    elif options.resume is None:
+        raise ValueError("--recipe NAME is missing; --help lists the recipes")
+    with quiet_import():
+        from training import run_folder
+    plan = plan_run(options, run_folder)
+    if options.dry_run:
+        with quiet_import():
+            from training.dry_run import describe
+        print(describe(plan["recipe"], plan["data"], plan["seed"]))
+        return 0
+    with quiet_import():
+        import tensorflow as tf
+
+        from training.checkpoint import WriteError
+        from training.loop import NotFinite, Stopped, StopRequest
+        from training.report import versions
+        from training.run import print_report, run
+    folder, recipe = plan["folder"], plan["recipe"]
+    if folder is None:
+        folder = run_folder.new_folder(options.output, recipe.name)
+    resume = f"python -m training.train --resume {folder}"
+    try:
+        if plan["record"] is None:
+            run_folder.write_record(
+                folder, recipe, plan["seed"], plan["smoke"], plan["data"], versions()
+            )
+        elif (folder / run_folder.REPORT).exists():
+            print(f"{folder} is complete; {run_folder.REPORT} has its figures.")
+            return 0
+        elif plan["record"]["versions"] != versions():
+            print(f"note: other versions than the run began with, see {folder}/run.json")
+        print(f"Recipe {recipe.name}, seed {plan['seed']}; the run is kept in {folder}")
+        with StopRequest() as stop:
+            report = run(
+                recipe, folder, seed=plan["seed"], smoke=plan["smoke"], data_path=plan["data"],
+                skip_corrupt=options.skip_corrupt, save_every=options.save_every,
+                jit_compile=options.jit, stop=stop,
+            )  # fmt: skip
+        print_report(report, folder)
+    except Stopped as error:
+        print(f"{error}; the state is saved, go on with: {resume}", file=sys.stderr)
+        return 128 + signal.Signals[stop.requested]
+    except (WriteError, NotFinite) as error:
+        print(f"error: {error} Go on with: {resume}", file=sys.stderr)
+        return 1
+    except tf.errors.OpError as error:
+        lines = [line for line in (error.message or str(error)).splitlines() if line.strip()]
+        print(f"error: {lines[0]}", file=sys.stderr)
+        return 1
     return 0
 
 
-def make_run_folder(output, recipe):
-    """Makes an empty folder for a run; no earlier run is ever touched.
+def plan_run(options, run_folder):
+    """What to do, from the options and, for a run that goes on, its record.
 
     Args:
-        output: the folder, new or empty; or `None` for `runs/RECIPE`, or the first of
-            `runs/RECIPE-2`, `runs/RECIPE-3` ... that does not exist.
-        recipe: the recipe's name.
+        options: the parsed options.
+        run_folder: the module `training.run_folder`.
 
     Returns:
-        Its `Path`.
+        A dict of `recipe`, `seed`, `smoke`, `data`, `folder` and `record`, the last two `None`
+        for a new run.
 
     Raises:
-        ValueError: `output` holds something, or cannot be made.
-
-    Example:
-
-    >>> make_run_folder(None, "quickstart")
-    PosixPath('runs/quickstart')
+        ValueError: options are wrong, or differ from those the run began with.
     """
-    numbered = (FIRST_RUNS / f"{recipe}-{i}" for i in itertools.count(2))
-    for folder in [output] if output else itertools.chain([FIRST_RUNS / recipe], numbered):
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=output is not None)
-            if not any(folder.iterdir()):
-                return folder
-        except FileExistsError:
-            if output:
-                raise ValueError(f"--output {folder} is a file; name a new folder") from None
-        except OSError as error:
-            raise ValueError(f"--output {folder} cannot be made: {error.strerror}") from None
-    raise ValueError(f"--output {output} already holds files; name a new folder or remove it")
+    folder, record, began = _folder_to_resume(options, run_folder)
+    overrides = dict(options.set)
+    if options.precision:
+        overrides["precision"] = options.precision
+    if options.deterministic:
+        overrides["deterministic"] = "true"
+    if options.weights:
+        overrides["weights"] = options.weights
+    changed, data = split_data(options.data)
+    overrides |= changed
+    smoke = options.smoke
+    if record is not None:
+        smoke = record["smoke"]
+        data = data or record["data"]
+        if options.smoke and not smoke:
+            raise ValueError(f"--resume {folder}: the run was begun without --smoke")
+    if options.recipe:
+        with quiet_import():
+            recipe = recipes.smoke(options.recipe) if smoke else recipes.load(options.recipe).RECIPE
+    else:
+        recipe = began
+    recipe = recipe.with_overrides(overrides)
+    seed = options.seed if options.seed is not None else (record or {"seed": 0})["seed"]
+    if record is not None:
+        run_folder.check_same(folder, record, recipe, seed)
+    elif recipe.needs_weights and not recipe.weights and not options.dry_run:
+        raise ValueError(
+            f"the recipe {recipe.name} starts from trained weights; name them with --weights, "
+            "such as --weights imagenet or --weights runs/imagenet1k/model.keras"
+        )
+    return {
+        "recipe": recipe, "seed": seed, "smoke": smoke, "data": data, "folder": folder,
+        "record": record,
+    }  # fmt: skip
+
+
+def split_data(text):
+    """What `--data` means: `(overrides of the recipe, path or None)`.
+
+    >>> split_data("folder:/pictures")
+    ({'data': 'folder'}, '/pictures')
+    """
+    for prefix in SPECS:
+        if text and text.startswith(prefix):
+            if prefix == "tfds:":
+                return {"data": text}, None
+            return {"data": prefix[:-1]}, text.removeprefix(prefix)
+    return {}, text
+
+
+def _folder_to_resume(options, run_folder):
+    """`(folder, record, recipe)` of the run to go on with, `None`s for a new one."""
+    if options.resume is None:
+        return None, None, None
+    if options.resume:
+        if options.output and Path(options.output) != Path(options.resume):
+            raise ValueError(f"--resume {options.resume} keeps its folder; leave out --output")
+        folder = Path(options.resume)
+        return folder, *run_folder.read_record(folder)
+    output = Path(options.output) if options.output else None
+    if output is None and options.recipe:
+        output = run_folder.latest_folder(options.recipe)
+    if output is not None and (output / run_folder.RECORD).exists():
+        return output, *run_folder.read_record(output)
+    if not options.recipe:
+        raise ValueError("--resume without a folder needs --recipe NAME")
+    return None, None, None
 
 
 def _parser():
-    listed = "".join(f"\n  {name:12} {recipes.summary(name)}" for name in recipes.names())
+    listed = "".join(f"\n  {name:20} {recipes.summary(name)}" for name in recipes.names())
     parser = argparse.ArgumentParser(
         prog="python -m training.train",
         description="Trains a model by a recipe, evaluates and exports it.",
         epilog=f"recipes:{listed}\n\nThe head of training/recipes/NAME.py says what a recipe "
-        "costs and what to expect of it.",
+        "costs and what to expect of it;\n--dry-run prints all its figures, any of which --set "
+        "changes.\n\nexamples:\n"
+        "  python -m training.train --recipe quickstart\n"
+        "  python -m training.train --recipe folder --data /pictures --weights imagenet\n"
+        "  python -m training.train --recipe imagenet1k --set variant=tiny --dry-run\n"
+        "  python -m training.train --resume runs/folder",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--recipe", required=True, metavar="NAME", help="what to train, see below")
+    parser.add_argument("--recipe", metavar="NAME", help="what to train, see below")
+    parser.add_argument(
+        "--data",
+        metavar="PATH",
+        help="where the images are, if the recipe does not know: a folder or file; or another "
+        "source: folder:PATH (one sub-folder a class), csv:PATH (lists), tfrecord:PATH, "
+        "tfds:NAME (TensorFlow Datasets)",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="WHAT",
+        help="weights to start from: imagenet (the official ones), or a .pth, .weights.h5 or "
+        ".keras file; a head of other classes begins anew",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="KEY=VALUE",
+        help="changes a figure of the recipe, such as --set epochs=100 --set variant=base_plus; "
+        "may be given often",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        help="of the arithmetic; weights stay float32 (default: the recipe's, float32)",
+    )
     parser.add_argument(
         "--output",
         metavar="FOLDER",
@@ -88,19 +217,66 @@ def _parser():
         "Default: runs/NAME, or runs/NAME-2, -3 ... if earlier runs are there",
     )
     parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="goes on with the run in FOLDER where its last checkpoint is, with the recipe it "
+        "began with. Without FOLDER: with the run in --output, or the newest runs/NAME, if there "
+        "is one, else from the start",
+    )
+    parser.add_argument(
         "--seed",
         type=_seed,
-        default=0,
         metavar="N",
-        help="first weights, order and augmentation follow from it; the same seed on the same "
-        "machine gives the same model (default: 0)",
+        help="first weights, order and augmentation follow from it (default: 0)",
+    )
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="the same seed on the same machine gives the same weights, bit by bit, also after "
+        "--resume; slower",
+    )
+    parser.add_argument(
+        "--save-every",
+        type=_count,
+        default=0,
+        metavar="STEPS",
+        help="also save each STEPS steps within an epoch (default: after each epoch)",
+    )
+    parser.add_argument(
+        "--skip-corrupt",
+        action="store_true",
+        help="count and leave out images that cannot be read, instead of stopping at them",
+    )
+    parser.add_argument(
+        "--jit", action="store_true", help="compile steps with XLA; not with --deterministic"
     )
     parser.add_argument(
         "--smoke",
         action="store_true",
-        help="a run of seconds that goes through every step of the recipe; the model is useless",
+        help="a run of about a minute through every step of the recipe, on generated images; the "
+        "model is useless",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print figures, size, steps and memory of what would be trained, and stop",
     )
     return parser
+
+
+def _setting(text):
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, not {text!r}")
+    return key.strip(), value
+
+
+def _count(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number, at least 0, not {text!r}")
+    return int(text)
 
 
 def _seed(text):

@@ -1,10 +1,29 @@
-"""One module a recipe, named as on the command line, with a function `run`.
+"""One module a recipe, named as on the command line, with its `RECIPE`.
 
-`run(folder, seed, smoke)` does the whole job and leaves its files in `folder`.
+Optional in a module: `SMOKE`, figures for `--smoke` where generated images would not do, and
+`finish(run)`, what the recipe does after the training.
 """
 
+import ast
+import dataclasses
 import importlib
 import pkgutil
+
+GENERATED = {
+    "data": "generated",
+    "images": 512,
+    "classes": 4,
+    "variant": "",
+    "embed_dims": (32, 64),
+    "depths": (1, 1),
+    "patch_size": 4,
+    "window_size": (2, 2),
+    "image_size": 32,
+    "weights": "",
+    "needs_weights": False,
+    "epochs": 2,
+    "batch_size": 16,
+}
 
 
 def names():
@@ -22,8 +41,6 @@ def summary(name):
     >>> summary("quickstart")
     'A small RegionViT on 5,000 images of Fashion-MNIST, on a laptop in minutes.'
     """
-    import ast
-
     with open(f"{__path__[0]}/{name}.py", encoding="utf-8") as file:
         return (ast.get_docstring(ast.parse(file.read())) or name).splitlines()[0]
 
@@ -46,7 +63,37 @@ def load(name):
 
     Example:
 
-    >>> load("quickstart").run("runs/mine", seed=0, smoke=False)
+    >>> load("quickstart").RECIPE.epochs
+    26
     """
     check(name)
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def smoke(name):
+    """The recipe `name` made so small that it runs through in about a minute on two cores.
+
+    Model, images and length shrink, most recipes learn from generated images; optimizer,
+    augmentation and the rest stay.
+
+    Returns:
+        A `training.recipe.Recipe`.
+
+    Raises:
+        ValueError: there is no recipe `name`.
+
+    Example:
+
+    >>> smoke("imagenet1k").epochs
+    2
+    """
+    module = load(name)
+    recipe = module.RECIPE
+    small = {
+        **GENERATED,
+        "rate_batch": max(1, round(16 * recipe.rate_batch / recipe.batch_size)),
+        "warmup_epochs": min(recipe.warmup_epochs, 1),
+    }
+    if recipe.frame:
+        small |= {"frame": 0}
+    return dataclasses.replace(recipe, **getattr(module, "SMOKE", small))

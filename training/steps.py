@@ -1,0 +1,174 @@
+"""One step of training, one of evaluation: compiled functions for any `tf.distribute` strategy.
+
+Losses are sums over images divided by the size of the global batch, so that adding gradients up
+over parts of a batch and over replicas gives the gradient of the whole batch.
+"""
+
+import keras
+import tensorflow as tf
+
+
+def image_losses(multi_label=False, label_smoothing=0.0):
+    """The loss of each image.
+
+    Args:
+        multi_label: whether labels are independent of each other; else they sum to one.
+        label_smoothing: share of a label that is spread over all classes.
+
+    Returns:
+        A function `(labels (B, classes), probabilities (B, classes)) -> float32 (B,)`.
+
+    Example:
+
+    >>> image_losses(label_smoothing=0.1)(labels, model(images))
+    """
+    kind = keras.losses.BinaryCrossentropy if multi_label else keras.losses.CategoricalCrossentropy
+    return kind(label_smoothing=label_smoothing, reduction="none", dtype="float32")
+
+
+def right_answers(labels, probabilities, multi_label=False):
+    """How much of each image is right: 0 or 1, or the share of the labels. Float32 (B,)."""
+    if multi_label:
+        right = tf.equal(probabilities > 0.5, labels > 0.5)
+        return tf.reduce_mean(tf.cast(right, tf.float32), axis=-1)
+    return tf.cast(tf.equal(tf.argmax(labels, -1), tf.argmax(probabilities, -1)), tf.float32)
+
+
+def training_step(
+    strategy,
+    model,
+    optimizer,
+    losses,
+    *,
+    batch_size,
+    accumulation=1,
+    clip_norm=0.0,
+    average=(),
+    ema=0.0,
+    multi_label=False,
+    jit_compile=False,
+):
+    """Compiles a step: gradients of the batch, added up over replicas, clipped, applied.
+
+    Args:
+        strategy: a `tf.distribute.Strategy` in whose scope the rest was made.
+        model: a built `keras.Model`, images to probabilities.
+        optimizer: a built Keras optimizer that does not clip by itself; wrapped in a
+            `LossScaleOptimizer` for float16.
+        losses: see `image_losses`.
+        batch_size: images of the global batch.
+        accumulation: in how many parts a replica goes through its share.
+        clip_norm: greatest norm of the gradients together, 0 for none.
+        average: variables that hold the moving average of the trainable ones, or none.
+        ema: share of the average that a step keeps.
+        multi_label: see `image_losses`.
+        jit_compile: whether XLA compiles the step.
+
+    Returns:
+        A function `(images (B, H, W, channels), labels (B, classes)) -> (3,)` float32: the sum of
+        the losses, the number of right answers, the number of images, over all replicas.
+
+    Example:
+
+    >>> step = training_step(strategy, model, optimizer, image_losses(), batch_size=64)
+    >>> loss, right, count = step(images, labels)
+    """
+    replicas = strategy.num_replicas_in_sync
+    variables = model.trainable_variables
+
+    def gradients_of(images, labels):
+        with tf.GradientTape() as tape:
+            probabilities = model(images, training=True)
+            each = losses(labels, probabilities)
+            total = tf.reduce_sum(each)
+            scaled = optimizer.scale_loss(total / batch_size)
+        # nobody reads the last encoder's position bias: its gradient is zero, not missing
+        gradients = tape.gradient(
+            scaled,
+            [v.value for v in variables],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        right = tf.reduce_sum(right_answers(labels, probabilities, multi_label))
+        return gradients, tf.stack([total, right, tf.cast(tf.shape(images)[0], tf.float32)])
+
+    def in_parts(images, labels):
+        """The same, with the memory of one part."""
+        size = images.shape[0] // accumulation
+        images = tf.reshape(images, (accumulation, size, *images.shape[1:]))
+        labels = tf.reshape(labels, (accumulation, size, *labels.shape[1:]))
+
+        def add(i, gradients, sums):
+            more, counted = gradients_of(images[i], labels[i])
+            return i + 1, [a + b for a, b in zip(gradients, more, strict=True)], sums + counted
+
+        zeros = [tf.zeros(v.shape, v.value.dtype) for v in variables]
+        start = (tf.constant(0), zeros, tf.zeros(3))
+        _, gradients, sums = tf.while_loop(
+            lambda i, *_: i < accumulation, add, start, maximum_iterations=accumulation
+        )
+        return gradients, sums
+
+    def replica_step(images, labels):
+        gradients, sums = (in_parts if accumulation > 1 else gradients_of)(images, labels)
+        context = tf.distribute.get_replica_context()
+        if replicas > 1:
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        if clip_norm:
+            # float16: gradients are still multiplied by the scale of the loss
+            limit = clip_norm * tf.cast(getattr(optimizer, "dynamic_scale", 1.0), tf.float32)
+            gradients, _ = tf.clip_by_global_norm(gradients, limit)
+        if replicas > 1:  # Keras adds up over the replicas once more
+            gradients = [gradient / replicas for gradient in gradients]
+        optimizer.apply(gradients, variables)
+        for mean, variable in zip(average, variables, strict=bool(average)):
+            mean.assign(ema * mean.value + (1 - ema) * variable.value)
+        return sums
+
+    compiled = tf.function(replica_step, jit_compile=jit_compile, autograph=False)
+
+    @tf.function(autograph=False)
+    def step(images, labels):
+        sums = strategy.run(compiled, args=(images, labels))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+
+    return step
+
+
+def evaluation_step(strategy, model, losses, *, multi_label=False):
+    """Compiles the evaluation of a batch of any size.
+
+    Args:
+        strategy: a `tf.distribute.Strategy`.
+        model: a `keras.Model`, images to probabilities.
+        losses: see `image_losses`; without label smoothing, as usual in evaluation.
+        multi_label: see `image_losses`.
+
+    Returns:
+        A function `(images, labels) -> (sums, probabilities)`: float32 (4,) with the sum of the
+        losses, the numbers of right first answers, of right ones among the first five, and of
+        images; and the probabilities (B, classes).
+
+    Example:
+
+    >>> sums, probabilities = evaluation_step(strategy, model, image_losses())(images, labels)
+    """
+
+    def replica_step(images, labels):
+        probabilities = tf.cast(model(images, training=False), tf.float32)
+        first = right_answers(labels, probabilities, multi_label)
+        if multi_label:
+            five = first
+        else:
+            best = tf.math.top_k(probabilities, min(5, probabilities.shape[-1])).indices
+            right = tf.equal(best, tf.argmax(labels, -1, output_type=tf.int32)[:, None])
+            five = tf.cast(tf.reduce_any(right, axis=-1), tf.float32)
+        each = [losses(labels, probabilities), first, five, tf.ones_like(first)]
+        return tf.stack([tf.reduce_sum(x) for x in each]), probabilities
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def step(images, labels):
+        sums, probabilities = strategy.run(replica_step, args=(images, labels))
+        sums = strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+        return sums, tf.concat(strategy.experimental_local_results(probabilities), axis=0)
+
+    return step
