@@ -90,7 +90,7 @@ def load_trained(model, folder, which="last"):
     >>> load_trained(model, "runs/quickstart", "best")
     """
     from training import checkpoint
-    from training.loop import BEST, LAST
+    from training.loop import BEST, LAST, averages
 
     folder = Path(folder)
     if which == "best":
@@ -105,7 +105,10 @@ def load_trained(model, folder, which="last"):
         return
     checkpoint.restore(folder / LAST, {"model": model.variables})
     if checkpoint.count(folder / LAST, "average"):
-        checkpoint.restore(folder / LAST, {"average": model.trainable_variables})
+        average = averages(model)
+        checkpoint.restore(folder / LAST, {"average": average})
+        for variable, mean in zip(model.trainable_variables, average, strict=True):
+            variable.assign(mean)
 
 
 def _parser():
