@@ -187,9 +187,9 @@ INFERENCE: dict[str, Callable] = {
     "matrix products": ceiling,
 }
 TRAINING: dict[str, Callable] = {
-    "keras default": functools.partial(keras_training, jit="auto"),
-    "keras graph": functools.partial(keras_training, jit=False),
-    "keras recomputed": functools.partial(keras_training, jit=False, gradient_checkpointing=True),
+    "keras default": functools.partial(keras_training, jit="auto"),  # graph mode on a CPU
+    "keras XLA": functools.partial(keras_training, jit=True),
+    "keras recomputed": functools.partial(keras_training, jit="auto", gradient_checkpointing=True),
     PEER: torch_training,
 }
 TASKS: dict[str, dict[str, Callable]] = {"inference": INFERENCE, "training": TRAINING}

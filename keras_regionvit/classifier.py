@@ -16,7 +16,7 @@ def build_classifier(
         name: name of the model.
 
     Returns:
-        A functional `keras.Model`: images to (B, classes) in float32.
+        A functional `Classifier`: images to (B, classes) in float32.
 
     Example:
 
@@ -48,4 +48,23 @@ def model_of(inputs, outputs, name):
     """The model from what `inputs` was made of to `outputs`."""
     sources = keras.utils.get_source_inputs(inputs)
     # one image stays one tensor, not a list of one: Keras minds the difference
-    return keras.Model(sources[0] if len(sources) == 1 else sources, outputs, name=name)
+    return Classifier(sources[0] if len(sources) == 1 else sources, outputs, name=name)
+
+
+@keras.saving.register_keras_serializable(package="keras_regionvit")
+class Classifier(keras.Model):
+    """A functional `keras.Model` that starts to train in half the time.
+
+    Keras leaves it to the first training step to make the variables of the optimizer. TensorFlow
+    then traces the step twice and keeps both graphs, 0.5 GiB and half a minute for RegionViT-S.
+
+    Example:
+
+    >>> model = Classifier(backbone.input, outputs)
+    """
+
+    def make_train_function(self, force=False):
+        """Makes the step of `fit` and `train_on_batch`, the optimizer's variables first."""
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)

@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_regionvit.layers.mlp import on_rows
 from keras_regionvit.layers.position_bias import position_bias, position_index
-from keras_regionvit.layers.windows import is_static
+from keras_regionvit.layers.windows import inferred, is_static
 
 # Far below any logit, yet finite: a row without any key stays finite through the softmax.
 MASKED = -1e30
@@ -30,25 +30,28 @@ def attend(qkv, num_heads, bias=None, mask=None, dropout=None):
     Returns:
         (B, G, T, C) of the dtype of `qkv`; logits and softmax are at least float32.
     """
-    batch, groups, tokens, _ = ops.shape(qkv)
+    batch, groups, tokens, _ = inferred(ops.shape(qkv))
     head_dim = qkv.shape[-1] // (3 * num_heads)
-    # (B, G, T, 3C) -> (3, B, G, N, T, D)
-    qkv = ops.reshape(qkv, (batch, groups, tokens, 3, num_heads, head_dim))
-    query, key, value = ops.unstack(ops.transpose(qkv, (3, 0, 1, 4, 2, 5)), 3)
+    # (B, G, T, 3C) -> (3, B*G, N, T, D); at rank 4 runtimes know the pattern as attention
+    qkv = ops.reshape(qkv, (-1, tokens, 3, num_heads, head_dim))
+    query, key, value = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)), 3)
     if is_static(tokens) and tokens == 1:  # a single key: its weight is one
         x = value
     else:
-        logits = ops.einsum("bgnqd,bgnkd->bgnqk", query * head_dim**-0.5, key)
+        logits = ops.matmul(query * head_dim**-0.5, ops.swapaxes(key, 2, 3))
         logits = ops.cast(logits, keras.backend.result_type(logits.dtype, "float32"))
         if bias is not None:
             logits = logits + ops.cast(bias, logits.dtype)
         if mask is not None:
+            # (B*G, N, T, T) -> (B, G, N, T, T) and back
+            logits = ops.reshape(logits, (batch, groups, num_heads, tokens, tokens))
             logits = ops.where(ops.expand_dims(mask, 1), logits, MASKED)  # (G, 1, T, T)
+            logits = ops.reshape(logits, (-1, num_heads, tokens, tokens))
         weights = ops.cast(ops.softmax(logits, axis=-1), value.dtype)
         weights = weights if dropout is None else dropout(weights)
-        x = ops.einsum("bgnqk,bgnkd->bgnqd", weights, value)
-    # (B, G, N, T, D) -> (B, G, T, C)
-    x = ops.transpose(x, (0, 1, 3, 2, 4))
+        x = ops.matmul(weights, value)
+    # (B*G, N, T, D) -> (B, G, T, C)
+    x = ops.transpose(x, (0, 2, 1, 3))
     return ops.reshape(x, (batch, groups, tokens, num_heads * head_dim))
 
 

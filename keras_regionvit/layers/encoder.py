@@ -6,6 +6,7 @@ from keras import ops
 from keras_regionvit.layers.attention import RegionAttention
 from keras_regionvit.layers.drop_path import DropPath
 from keras_regionvit.layers.mlp import MLP
+from keras_regionvit.layers.norm import LayerNorm
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -50,9 +51,9 @@ class RegionalToLocalEncoder(keras.layers.Layer):
         self.attention_dropout_rate = attention_dropout_rate
         dtype = self.dtype_policy
         norm = {"epsilon": 1e-6, "dtype": dtype}
-        self.regional_norm = keras.layers.LayerNormalization(name="regional_norm", **norm)
-        self.local_norm = keras.layers.LayerNormalization(name="local_norm", **norm)
-        self.mlp_norm = keras.layers.LayerNormalization(name="mlp_norm", **norm)
+        self.regional_norm = LayerNorm(name="regional_norm", **norm)
+        self.local_norm = LayerNorm(name="local_norm", **norm)
+        self.mlp_norm = LayerNorm(name="mlp_norm", **norm)
         self.attention = RegionAttention(
             embed_dim,
             num_heads,

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_regionvit.layers.gelu import gelu
+from keras_regionvit.layers.windows import inferred
 
 
 def on_rows(layer, inputs):
@@ -19,7 +20,7 @@ def on_rows(layer, inputs):
     Returns:
         (..., D).
     """
-    shape = ops.shape(inputs)
+    shape = inferred(ops.shape(inputs))
     outputs = layer(ops.reshape(inputs, (-1, shape[-1])))  # (..., C) -> (rows, C)
     return ops.reshape(outputs, (*shape[:-1], outputs.shape[-1]))
 

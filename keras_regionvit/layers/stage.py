@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_regionvit.layers.encoder import RegionalToLocalEncoder
 from keras_regionvit.layers.peg import PEG
-from keras_regionvit.layers.windows import is_static, merge, pad, padding_mask, partition
+from keras_regionvit.layers.windows import inferred, is_static, merge, pad, padding_mask, partition
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -99,7 +99,7 @@ class RegionalToLocalStage(keras.layers.Layer):
     def call(self, inputs, training=False):
         """Maps `(regional_tokens, local_tokens)` to the same shapes."""
         regional, local = inputs
-        batch, grid_height, grid_width, channels = ops.shape(regional)
+        batch, grid_height, grid_width, channels = inferred(ops.shape(regional))
         grid, size = (grid_height, grid_width), ops.shape(local)[1:3]
         rows = grid_height * self.window_size - size[0]
         columns = grid_width * self.window_size - size[1]

@@ -16,6 +16,11 @@ def is_static(*sizes):
     return all(isinstance(size, (int, np.integer)) for size in sizes)
 
 
+def inferred(shape):
+    """`shape` with -1 for the batch where all else is known: a reshape then needs no arithmetic."""
+    return (-1, *shape[1:]) if is_static(*shape[1:]) else shape
+
+
 def region_padding(height, width, region):
     """Rows and columns to add so that an image divides into regions.
 
