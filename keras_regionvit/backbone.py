@@ -1,20 +1,28 @@
 """The RegionViT backbone: tokenizers, stages and the pyramid of local maps."""
 
 import dataclasses
-import itertools
 
 import keras
 
+from keras_regionvit.checks import check_coverage, check_input_shape, check_stages
 from keras_regionvit.layers import (
     Downsampling,
     LocalTokenizer,
     RegionalTokenizer,
     RegionalToLocalStage,
 )
-from keras_regionvit.layers.windows import region_padding
 from keras_regionvit.variants import get_variant
 
-HEAD_DIM = 32  # channels per attention head (paper, Table 2)
+# What section 4.4 of the paper switches, as RegionViT has it; the rest is in `ablations`.
+SWITCHES = {
+    "regional_tokens": True,
+    "weight_sharing": True,
+    "local_keys": "own",
+    "downsample": "depthwise",
+    "position": "relative",
+    "overlap": False,
+    "attention": "regional_to_local",
+}
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -28,7 +36,7 @@ class RegionViTBackbone(keras.Model):
         num_heads: attention heads, one entry a stage; `None` means 32 channels a head.
         window_size: local tokens per region side, an int or one entry a stage.
         patch_size: pixels per local token side, a power of two.
-        stem: "conv1" or "conv3", the local tokenizer.
+        stem: "conv1" or "conv3", the local tokenizer; or "patch", Swin's.
         mlp_ratio: hidden width of the feed-forward networks over the channels.
         qkv_bias: whether query, key and value have a bias.
         peg: whether a position encoding generator follows each stage's first encoder.
@@ -39,6 +47,18 @@ class RegionViTBackbone(keras.Model):
         attention_dropout_rate: dropout of the attention weights.
         gradient_checkpointing: recompute each encoder in the backward pass of training: less
             memory, more time.
+        regional_tokens: whether there are any; without them nothing crosses a region, and
+            classification is on the local tokens (Table 8).
+        weight_sharing: whether regional and local attention share their weights (Table 10).
+        local_keys: "own", local attention with the region's own regional token, or "all", with
+            those of all regions (Table 11).
+        downsample: "depthwise" 3x3, "dense3" or "dense2" convolutions between all channels
+            (Table 9), or "patch_merging", Swin's (Table 14).
+        position: "relative", "absolute", "both" or "none" of these; an absolute position
+            fixes the size of the image (Table 12).
+        overlap: whether windows reach into their neighbours by half of their size (Table 13).
+        attention: "regional_to_local"; or "shifted_window", Swin's (Table 14), which needs
+            `regional_tokens=False`.
         input_shape: `(height, width, channels)`; height and width may be `None` where the
             regions of every stage cover its map at any size.
         input_tensor: optional Keras tensor to use as the image.
@@ -48,11 +68,11 @@ class RegionViTBackbone(keras.Model):
     Input: images (B, H, W, channels), float, already normalised.
 
     Output: `{"regional_tokens": (B, Hr, Wr, C), "local_tokens": (B, Hl, Wl, C)}` of the last
-    stage; the final norm belongs to the classifier.
+    stage, or the latter alone; the final norm belongs to the classifier.
 
     Raises:
-        ValueError: an argument is out of range, or `window_size` does not cover the map of
-            some stage at `input_shape`.
+        ValueError: an argument is out of range or does not fit another, or `window_size` does
+            not cover the map of some stage at `input_shape`.
 
     Example:
 
@@ -80,39 +100,61 @@ class RegionViTBackbone(keras.Model):
         dropout_rate=0.0,
         attention_dropout_rate=0.0,
         gradient_checkpointing=False,
+        regional_tokens=True,
+        weight_sharing=True,
+        local_keys="own",
+        downsample="depthwise",
+        position="relative",
+        overlap=False,
+        attention="regional_to_local",
         input_shape=(None, None, 3),
         input_tensor=None,
         dtype=None,
         name=None,
     ):
         embed_dims, depths = tuple(embed_dims), tuple(depths)
-        num_heads, window_size = _check_stages(embed_dims, depths, num_heads, window_size)
+        num_heads, window_size = check_stages(embed_dims, depths, num_heads, window_size)
         input_shape = check_input_shape(input_shape, input_tensor)
+        switches = {
+            "regional_tokens": regional_tokens,
+            "weight_sharing": weight_sharing,
+            "local_keys": local_keys,
+            "downsample": downsample,
+            "position": position,
+            "overlap": overlap,
+            "attention": attention,
+        }
+        parts = _parts(switches, stem, input_shape)
         image = keras.Input(input_shape, name="image") if input_tensor is None else input_tensor
         # after the tokenizer's own check of `patch_size`
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        tokenizer = LocalTokenizer(
+        tokenizer = parts["tokenizer"](
             embed_dims[0], patch_size, stem, input_shape[-1], dtype=policy, name="local_tokenizer"
         )
-        check_coverage(input_shape, patch_size, window_size, tokenizer)
         local = tokenizer(image)
-        regional = RegionalTokenizer(
-            embed_dims[0],
-            patch_size * window_size[0],
-            input_shape[-1],
-            dtype=policy,
-            name="regional_tokenizer",
-        )(image)
+        if "position" in parts:
+            local = parts["position"](dtype=policy, name="position")(local)
+        maps: tuple = (local,)
+        if regional_tokens:
+            check_coverage(input_shape, patch_size, window_size, tokenizer)
+            regional = RegionalTokenizer(
+                embed_dims[0],
+                patch_size * window_size[0],
+                input_shape[-1],
+                dtype=policy,
+                name="regional_tokenizer",
+            )(image)
+            maps = (regional, local)
 
         rates = _linear_rates(drop_path_rate, sum(depths))
         pyramid = {}
         for i, depth in enumerate(depths):
             if i > 0:
-                downsample = Downsampling(
+                half = parts["downsampling"](
                     embed_dims[i - 1], dtype=policy, name=f"downsampling{i + 1}"
                 )
-                regional, local = downsample(regional), downsample(local)
-            stage = RegionalToLocalStage(
+                maps = tuple(half(x) for x in maps)
+            stage = parts["stage"](
                 embed_dims[i],
                 num_heads[i],
                 window_size[i],
@@ -126,21 +168,18 @@ class RegionViTBackbone(keras.Model):
                 dtype=policy,
                 name=f"stage{i + 1}",
             )
-            regional, local = stage((regional, local))
+            *regional, local = stage(maps)  # the one regional map, or none
             # Each level is a layer of its own, so that it can be named and cut out.
             level = f"P{patch_size.bit_length() - 1 + i}"
             if pyramid_norm:
                 to_level = keras.layers.LayerNormalization(epsilon=1e-5, dtype=policy, name=level)
             else:
                 to_level = keras.layers.Identity(dtype=policy, name=level)
-            local = to_level(local)
-            pyramid[level] = local
+            pyramid[level] = to_level(local)
+            maps = (*regional, pyramid[level])
 
-        super().__init__(
-            inputs=image,
-            outputs={"regional_tokens": regional, "local_tokens": local},
-            name=name,
-        )
+        kinds = ("regional_tokens", "local_tokens")[-len(maps) :]
+        super().__init__(inputs=image, outputs=dict(zip(kinds, maps, strict=True)), name=name)
         # as lists and strings: a dict kept as an attribute would become a tracked one
         self._levels = list(pyramid)
         self.policy = policy
@@ -151,6 +190,8 @@ class RegionViTBackbone(keras.Model):
         self.dropout_rate = dropout_rate
         self.attention_dropout_rate = attention_dropout_rate
         self.gradient_checkpointing = gradient_checkpointing
+        for switch, value in switches.items():
+            setattr(self, switch, value)
 
     @classmethod
     def from_variant(cls, name, **overrides):
@@ -201,6 +242,7 @@ class RegionViTBackbone(keras.Model):
             "dropout_rate": self.dropout_rate,
             "attention_dropout_rate": self.attention_dropout_rate,
             "gradient_checkpointing": self.gradient_checkpointing,
+            **{switch: getattr(self, switch) for switch in SWITCHES},
             "input_shape": tuple(self.input.shape[1:]),
             "dtype": keras.dtype_policies.serialize(self._policy_map()),
             "name": self.name,
@@ -224,94 +266,20 @@ class RegionViTBackbone(keras.Model):
         return keras.dtype_policies.DTypePolicyMap(default, quantized)
 
 
+def _parts(switches, stem, input_shape):
+    """The layer classes of a model."""
+    parts = {
+        "tokenizer": LocalTokenizer,
+        "downsampling": Downsampling,
+        "stage": RegionalToLocalStage,
+    }
+    if switches == SWITCHES and stem != "patch":
+        return parts
+    from keras_regionvit.ablations import parts_of  # here: most models do without
+
+    return parts | parts_of(switches, stem, input_shape)
+
+
 def _linear_rates(last, count):
     """`count` rates from 0 to `last`."""
     return (last * i / max(count - 1, 1) for i in range(count))
-
-
-def _check_stages(embed_dims, depths, num_heads, window_size):
-    """`num_heads` and `window_size` with one entry a stage."""
-    stages = len(embed_dims)
-    if stages == 0 or len(depths) != stages:
-        raise ValueError(
-            "`embed_dims` and `depths` must have one entry a stage. "
-            f"Received: embed_dims={embed_dims}, depths={depths}"
-        )
-    if any(depth < 1 for depth in depths):
-        raise ValueError(f"`depths` must be at least 1 in every stage. Received: depths={depths}")
-    for previous, width in itertools.pairwise(embed_dims):
-        if width != 2 * previous:
-            raise ValueError(
-                "`embed_dims` must double from stage to stage, as the downsampling does. "
-                f"Received: embed_dims={embed_dims}"
-            )
-    if num_heads is None:
-        num_heads = tuple(max(width // HEAD_DIM, 1) for width in embed_dims)
-    num_heads = tuple(num_heads)
-    if len(num_heads) != stages:
-        raise ValueError(
-            f"`num_heads` must have one entry for each of the {stages} stages. "
-            f"Received: num_heads={num_heads}"
-        )
-    windows = (window_size,) * stages if isinstance(window_size, int) else tuple(window_size)
-    if len(windows) != stages or not all(isinstance(m, int) and m > 0 for m in windows):
-        raise ValueError(
-            "`window_size` must be a positive integer or have one for each of the "
-            f"{stages} stages. Received: window_size={window_size}"
-        )
-    return num_heads, windows
-
-
-def check_input_shape(input_shape, input_tensor=None):
-    """The shape of the image, `(height, width, channels)`, checked.
-
-    Raises:
-        ValueError: the shape has not three entries or an empty one, has no channels, or the
-            images of this Keras are channels first.
-    """
-    if keras.config.image_data_format() == "channels_first":
-        raise ValueError(
-            "RegionViT needs images with channels last, but "
-            "`keras.config.image_data_format()` is 'channels_first'; set it to 'channels_last'."
-        )
-    if input_tensor is not None:
-        if not keras.backend.is_keras_tensor(input_tensor):
-            raise ValueError(
-                f"`input_tensor` must be a Keras tensor. Received: {type(input_tensor).__name__}"
-            )
-        input_shape = input_tensor.shape[1:]
-    shape = tuple(input_shape)
-    if len(shape) != 3 or shape[-1] is None or any(s is not None and s < 1 for s in shape):
-        raise ValueError(
-            "`input_shape` must be (height, width, channels) with no empty side. "
-            f"Received: input_shape={shape}"
-        )
-    return shape
-
-
-def check_coverage(input_shape, patch_size, window_size, tokenizer):
-    """That the regions of every stage cover its local map.
-
-    The grid halves from stage to stage as the map does, so windows that do not shrink
-    always cover it; smaller ones only up to some size.
-
-    Raises:
-        ValueError: some stage's regions do not cover its map.
-    """
-    if all(a <= b for a, b in itertools.pairwise(window_size)):
-        return
-    height, width = input_shape[:2]
-    fits = height is not None and width is not None
-    if fits:
-        region = patch_size * window_size[0]
-        rows, columns = region_padding(height, width, region)
-        grid = (height + rows) // region, (width + columns) // region
-        size = tokenizer.compute_output_shape((None, *input_shape))[1:3]
-        for window in window_size:
-            fits = fits and all(g * window >= s for g, s in zip(grid, size, strict=True))
-            grid, size = (tuple((n + 1) // 2 for n in sizes) for sizes in (grid, size))
-    if not fits:
-        raise ValueError(
-            f"`window_size`={tuple(window_size)} does not cover the map of every stage at "
-            f"input_shape={tuple(input_shape)}; window_size={max(window_size)} covers any size."
-        )

@@ -1,4 +1,7 @@
-"""The classification head: norm, mean over the regional tokens, Dense (paper, Figure 2)."""
+"""The classification head: norm, mean over the regional tokens, Dense (paper, Figure 2).
+
+A backbone without regional tokens is classified by its local ones.
+"""
 
 import keras
 
@@ -6,7 +9,7 @@ import keras
 def build_classifier(
     backbone, classes=1000, classifier_activation="softmax", inputs=None, name=None
 ):
-    """A classifier on the regional tokens of a backbone.
+    """A classifier on the regional tokens of a backbone, or the local ones if it has no others.
 
     Args:
         backbone: a `RegionViTBackbone`.
@@ -25,7 +28,7 @@ def build_classifier(
     """
     if inputs is None:
         inputs = keras.Input(backbone.input.shape[1:], name="image")
-    x = normed_regional_tokens(backbone, inputs)
+    x = normed_tokens(backbone, inputs)
     # Head and softmax stay float32 under mixed precision.
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(x)
     outputs = keras.layers.Dense(
@@ -38,10 +41,14 @@ def build_classifier(
     return model_of(inputs, outputs, name)
 
 
-def normed_regional_tokens(backbone, inputs):
-    """The regional tokens (B, Hr, Wr, C) under the final norm."""
-    norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=backbone.policy, name="norm")
-    return norm(backbone(inputs)["regional_tokens"])
+def normed_tokens(backbone, inputs):
+    """The regional tokens (B, Hr, Wr, C), or else the local ones, under the final norm."""
+    swin = backbone.attention == "shifted_window"
+    norm = keras.layers.LayerNormalization(
+        epsilon=1e-5 if swin else 1e-6, dtype=backbone.policy, name="norm"
+    )
+    maps = backbone(inputs)
+    return norm(maps["regional_tokens" if backbone.regional_tokens else "local_tokens"])
 
 
 def model_of(inputs, outputs, name):

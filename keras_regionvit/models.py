@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 
-from keras_regionvit.backbone import RegionViTBackbone, check_input_shape
-from keras_regionvit.classifier import build_classifier, model_of, normed_regional_tokens
+from keras_regionvit.backbone import RegionViTBackbone
+from keras_regionvit.checks import check_input_shape
+from keras_regionvit.classifier import build_classifier, model_of, normed_tokens
 from keras_regionvit.variants import get_variant
 from keras_regionvit.weights.argument import check_weights, load_weights
 
@@ -117,7 +118,7 @@ def _build(
     if include_top:
         model = build_classifier(backbone, classes, classifier_activation, inputs=x, name=name)
     else:
-        x = normed_regional_tokens(backbone, x)
+        x = normed_tokens(backbone, x)
         if pooling == "avg":
             x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
         elif pooling == "max":

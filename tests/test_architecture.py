@@ -16,6 +16,7 @@ MOST_LINES = 400
 # A part may import those that come before its own place, and itself.
 ORDER = [
     {"version", "variants", "layers", "image_input"},
+    {"ablations", "checks"},
     {"backbone"},
     {"classifier"},
     {"weights"},

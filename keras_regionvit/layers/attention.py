@@ -136,11 +136,15 @@ class RegionAttention(keras.layers.Layer):
 
     def attend(self, inputs, local=False, mask=None, training=False):
         """`call` before the output projection, of which each token has its own."""
-        bias = position_bias(self.position_bias_table, self.position_index) if local else None
+        bias = self.local_bias(ops.shape(inputs)[2]) if local else None
         dropout = None
         if training and self.attention_dropout_rate:
             dropout = lambda weights: self.attention_dropout(weights, training=True)  # noqa: E731
         return attend(on_rows(self.qkv, inputs), self.num_heads, bias, mask, dropout)
+
+    def local_bias(self, tokens):
+        """The position bias (N, T, T) of regions of T `tokens`."""
+        return position_bias(self.position_bias_table, self.position_index)
 
     def project(self, inputs, training=False):
         """The output projection of attended tokens (B, G, T, C)."""

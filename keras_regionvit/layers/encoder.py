@@ -54,7 +54,7 @@ class RegionalToLocalEncoder(keras.layers.Layer):
         self.regional_norm = LayerNorm(name="regional_norm", **norm)
         self.local_norm = LayerNorm(name="local_norm", **norm)
         self.mlp_norm = LayerNorm(name="mlp_norm", **norm)
-        self.attention = RegionAttention(
+        self.attention = self.new_attention(
             embed_dim,
             num_heads,
             window_size,
@@ -68,6 +68,10 @@ class RegionalToLocalEncoder(keras.layers.Layer):
         self.drop_regional = DropPath(drop_path_rate, dtype=dtype, name="drop_regional")
         self.drop_local = DropPath(drop_path_rate, axes=2, dtype=dtype, name="drop_local")
         self.drop_mlp = DropPath(drop_path_rate, axes=2, dtype=dtype, name="drop_mlp")
+
+    def new_attention(self, *args, **kwargs):
+        """The attention of an encoder; those of the ablations have another."""
+        return RegionAttention(*args, **kwargs)
 
     def build(self, regional_shape, local_shape):
         """Creates the weights for tokens (B, R, C) and (B, R, M * M, C)."""

@@ -72,7 +72,8 @@ class RegionalToLocalStage(keras.layers.Layer):
             )
         dtype = self.dtype_policy
         self.encoders = [
-            RegionalToLocalEncoder(
+            self.new_encoder(
+                i,
                 embed_dim,
                 num_heads,
                 window_size,
@@ -87,6 +88,10 @@ class RegionalToLocalStage(keras.layers.Layer):
             for i, rate in enumerate(self.drop_path_rates, 1)
         ]
         self.peg = PEG(embed_dim, dtype=dtype, name="peg") if peg else None
+
+    def new_encoder(self, place, *args, **kwargs):
+        """The encoder at a place, from 1; the stages of the ablations have others."""
+        return RegionalToLocalEncoder(*args, **kwargs)
 
     def build(self, input_shape):
         """Creates the weights for maps of `input_shape`, a pair of shapes."""

@@ -120,7 +120,13 @@ def _official_variables(model):
             if layer.name in ("norm", "predictions"):
                 variables += layer.weights
     first_level = backbone.patch_size.bit_length() - 1
-    return {official.official_key(v.path, backbone.stem, first_level): v for v in variables}
+    try:
+        return {official.official_key(v.path, backbone.stem, first_level): v for v in variables}
+    except KeyError as error:
+        raise ValueError(
+            f"`model` must be made of the parts that the official release has names for: its "
+            f"variable {error} belongs to none of them, but to an ablation."
+        ) from None
 
 
 def _listed(names):
