@@ -40,9 +40,11 @@ def seeds(count, first=5):
     return tf.stack([tf.fill([count], first), tf.range(count)], 1)
 
 
-def each(function, count, signature):
+def each(function, count, signature, first=5):
     """What `function` gives for each of many seeds, computed in one graph."""
-    run = tf.function(lambda: tf.map_fn(function, seeds(count), fn_output_signature=signature))
+    run = tf.function(
+        lambda: tf.map_fn(function, seeds(count, first), fn_output_signature=signature)
+    )
     return tf.nest.map_structure(lambda numbers: numbers.numpy(), run())
 
 
@@ -123,7 +125,7 @@ def test_geometry_moves_everything_out():
 def test_frequencies_of_operations():
     layer, count = augmentation.RandAugment(), 20_000
     signature = (tf.int32, tf.float32, tf.float32, tf.bool)
-    chosen, level, sign, bicubic = each(layer.draw, count, signature)
+    chosen, level, sign, bicubic = each(layer.draw, count, signature, first=6)
     assert chosen.shape == (count, 2)
     nominal = np.array([1 / 30] * 15 + [1 / 2])
     for slot in range(2):
@@ -224,13 +226,13 @@ def test_grey_images_and_whole_numbers(auto_augment):
     grey = augmentation.image_augmentation(
         auto_augment=auto_augment, mean=100.0, std=50.0, channels=1
     )
-    image = as_tensor(photo().convert("L"))
+    image = as_tensor(photo(size=(30, 20)).convert("L"))
 
     def both(seed):
         return grey(image, seed), grey(tf.cast(image, tf.uint8), seed)
 
     results, from_bytes = each(both, 60, (tf.float32, tf.float32))
-    assert results.shape == (60, 70, 90, 1)
+    assert results.shape == (60, 20, 30, 1)
     assert np.isfinite(results).all() and results.std(0).max() > 0.1
     np.testing.assert_array_equal(results, from_bytes)
 
@@ -296,14 +298,14 @@ def test_erasing_covers_a_box_with_noise():
 
 
 def test_flip():
-    image, layer = as_tensor(photo()), augmentation.RandomFlip(0.3)
-    results = [layer({"images": image, "seeds": seed})["images"].numpy() for seed in seeds(400)]
+    image, layer = as_tensor(photo(size=(9, 7))), augmentation.RandomFlip(0.3)
+    results = each(lambda seed: layer({"images": image, "seeds": seed})["images"], 400, tf.float32)
     flipped = [np.array_equal(result, image.numpy()[:, ::-1]) for result in results]
     kept = [np.array_equal(result, image) for result in results]
     assert sum(flipped) + sum(kept) == 400 and abs(sum(flipped) - 120) < 30
 
 
-@pytest.mark.parametrize("batch", [6, 7, 1])
+@pytest.mark.parametrize("batch", [7, 1])
 @pytest.mark.parametrize("settings", [{}, {"mixup": 0}, {"cutmix": 0}, {"probability": 0.5}])
 def test_label_mass_is_pixel_mass(batch, settings):
     """Each image has one value and one class of its own: the mean value is the label's."""
@@ -311,7 +313,7 @@ def test_label_mass_is_pixel_mass(batch, settings):
     values = np.arange(batch, dtype="float32") * 20 + 3
     images = np.broadcast_to(values[:, None, None, None], (batch, 13, 17, 3))
     mixed = 0
-    for seed in seeds(25):
+    for seed in seeds(20):
         results, labels = mix(tf.constant(images), tf.eye(batch), seed)
         np.testing.assert_allclose(labels.numpy().sum(1), 1, rtol=1e-6)
         means = results.numpy().mean((1, 2, 3))

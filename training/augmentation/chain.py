@@ -6,7 +6,7 @@ from training.augmentation.choice import RandAugment, RandomChoice
 from training.augmentation.layer import IMAGES, SEEDS
 from training.augmentation.mixing import LABELS, CutMix, MixUp
 from training.augmentation.pixels import like, row_of, rows
-from training.augmentation.seeds import fold, uniform
+from training.augmentation.seeds import fold, split, uniform
 from training.augmentation.simple import ColorJitter, RandomErasing, RandomFlip
 
 
@@ -63,8 +63,9 @@ def image_augmentation(
     def augment(image, seed):
         image, seed = tf.convert_to_tensor(image), tf.convert_to_tensor(seed)
         image = tf.cast(image, tf.float32) if image.dtype.is_integer else tf.round(image)
-        image = run(before, image, fold(seed, 0))
-        return run(after, normalize(image, mean, std), fold(seed, 1))
+        seeds = split(seed, len(before) + len(after))
+        image = run(before, image, seeds)
+        return run(after, normalize(image, mean, std), seeds[len(before) :])
 
     return augment
 
@@ -126,10 +127,10 @@ def normalize(image, mean, std):
     return like(rows(image) * scale + offset, image)
 
 
-def run(layers, image, seed):
-    """Passes an image through layers, each with a seed of its own."""
-    for position, layer in enumerate(layers):
-        image = layer({IMAGES: image, SEEDS: fold(seed, position)})[IMAGES]
+def run(layers, image, seeds):
+    """Passes an image through layers, each with a seed of its own, the first ones of `seeds`."""
+    for layer, seed in zip(layers, seeds, strict=False):
+        image = layer({IMAGES: image, SEEDS: seed})[IMAGES]
     return image
 
 

@@ -4,8 +4,9 @@ import keras
 import keras_cv
 import tensorflow as tf
 
+from training.augmentation.branches import one_of
 from training.augmentation.layer import IMAGES, SEEDS, SeededLayer
-from training.augmentation.operations import OPERATIONS, RandomOperation, draw_numbers
+from training.augmentation.operations import DRAWS, OPERATIONS, RandomOperation, numbers_of
 from training.augmentation.policy import parse_policy
 from training.augmentation.seeds import fold, uniform
 
@@ -120,20 +121,20 @@ class RandAugment(SeededLayer, keras_cv.layers.RandomAugmentationPipeline):
         The number of the operation int32 (one past the last for none), level, sign, bicubic.
         """
         slots, count = self.augmentations_per_image, len(self.layers)
-        even = uniform(fold(seed, 0), (2, slots))
+        even = uniform(seed, (2 + DRAWS, slots))
         chosen = tf.minimum(tf.cast(even[0] * count, tf.int32), count - 1)
         chosen = tf.where(even[1] < self.rate, chosen, count)
-        return chosen, *draw_numbers(seed, self.settings, slots)
+        return chosen, *numbers_of(even[2:], self.settings)
 
     # A function of its own is traced once, not for each slot and each dataset: seconds less.
-    @tf.function
+    @tf.function(autograph=False)
     def fill_slot(self, image, chosen, *numbers):
         """One drawn operation on an image (H, W, C), or none."""
         branches = [
-            lambda layer=layer: layer.augment_image(image, layer.drawn(*numbers))
+            lambda image, *numbers, layer=layer: layer.augment_image(image, layer.drawn(*numbers))
             for layer in self.layers
         ]
-        return tf.switch_case(chosen, [*branches, lambda: image])
+        return one_of(chosen, [*branches, lambda image, *numbers: image], image, *numbers)
 
     def get_config(self):
         """The arguments."""

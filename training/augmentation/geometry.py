@@ -58,13 +58,18 @@ def translate(image, shift, bicubic, fill, axis):
     start = tf.clip_by_value(begin + whole + 1, 0, length + 1)  # one sample before
     needed = slice(start, start + end - begin + 3)  # and two after
     window = padded[needed] if axis == 0 else padded[:, needed]
-    kernel = tf.reshape(tap_weights(part, bicubic), [4, 1, 1, 1] if axis == 0 else [1, 4, 1, 1])
-    kernel = tf.repeat(kernel, image.shape[-1], axis=2)
-    mixed = tf.nn.depthwise_conv2d(window[None], kernel, [1, 1, 1, 1], "VALID")[0]
-    # a convolution over fewer samples than its kernel does not give nothing, as it should
-    mixed = mixed[: end - begin] if axis == 0 else mixed[:, : end - begin]
+    weights, flat, count = tap_weights(part, bicubic), rows(window), end - begin
+    step = 1 if axis == 0 else image.shape[-1]
+
+    def samples(tap):
+        near = slice(tap * step, (tap + count) * step)
+        return flat[near] if axis == 0 else flat[:, near]
+
+    mixed = sum(weights[tap] * samples(tap) for tap in range(4))
     mixed = tf.floor(tf.clip_by_value(mixed + SLACK, 0.0, 255.0))
     across = size(image)[1 - axis]
+    shape = [count, across] if axis == 0 else [across, count]
+    mixed = tf.reshape(mixed, [*shape, image.shape[-1]])
 
     def empty(count):
         shape = [count, across] if axis == 0 else [across, count]
@@ -166,14 +171,16 @@ def sample(image, top, left, down, across, fill):
     tables = [pixels[first : first + taps * length] for first in range(taps)]
     table = tf.reshape(tf.concat(tables, 0), [-1, taps * channels])
     total = 0.0
+    repeated = tf.ones([1, taps * channels])
     for row in range(taps):
         start = tf.clip_by_value(top + row - before, 0, height - 1) * stride + left + 1
+        start = tf.reshape(start, [-1])
         index = (start % taps) * length + start // taps
-        total += down[row][..., None] * tf.gather(table, index)
+        # a product with ones is quicker than broadcasting along the last axis
+        total += tf.matmul(tf.reshape(down[row], [-1, 1]), repeated) * tf.gather(table, index)
     spread = tf.repeat(tf.eye(taps), channels, axis=1)  # a weight for each channel
-    weights = tf.matmul(tf.reshape(tf.stack(across, -1), [-1, taps]), spread)
-    weighted = tf.reshape(total, [-1, taps * channels]) * weights
-    return tf.matmul(weighted, tf.tile(tf.eye(channels), [taps, 1]))
+    weights = tf.matmul(tf.stack([tf.reshape(tap, [-1]) for tap in across], 1), spread)
+    return tf.matmul(total * weights, tf.tile(tf.eye(channels), [taps, 1]))
 
 
 def real(number):

@@ -8,7 +8,9 @@ import tensorflow as tf
 from training.augmentation import color, geometry
 from training.augmentation.layer import SeededLayer
 from training.augmentation.policy import Policy
-from training.augmentation.seeds import fold, normal, uniform
+from training.augmentation.seeds import uniform
+
+DRAWS = 3  # even draws of which the numbers of one operation are made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,14 +71,13 @@ OPERATIONS = {
 }
 
 
-def draw_numbers(seed, policy, count):
-    """Levels float32 (count,), signs 1.0 or -1.0, and booleans, from a seed and a `Policy`."""
-    even = uniform(seed, (3, count))
-    magnitude = tf.fill([count], float(policy.magnitude))
+def numbers_of(even, policy):
+    """Levels float32 (n,), signs 1.0 or -1.0, and booleans, from even draws (DRAWS, n)."""
+    magnitude = tf.fill(even[2].shape, float(policy.magnitude))
     if policy.magnitude_std > 100:
         magnitude *= even[2]
     elif policy.magnitude_std > 0:
-        magnitude += policy.magnitude_std * normal(fold(seed, 1), (count,))
+        magnitude += policy.magnitude_std * tf.math.ndtri(even[2])  # normal
     level = tf.clip_by_value(magnitude, 0.0, policy.magnitude_max) / 10
     return level, tf.where(even[0] < 0.5, -1.0, 1.0), even[1] < 0.5
 
@@ -129,7 +130,8 @@ class RandomOperation(SeededLayer):
 
     def draw(self, seed):
         """Magnitude, direction and interpolation of one image, from its seed."""
-        return self.drawn(*(numbers[0] for numbers in draw_numbers(seed, self.policy, 1)))
+        numbers = numbers_of(uniform(seed, (DRAWS, 1)), self.policy)
+        return self.drawn(*(number[0] for number in numbers))
 
     def drawn(self, level, sign, bicubic):
         """The transformation that these scalars make."""

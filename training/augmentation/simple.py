@@ -7,9 +7,10 @@ import keras
 import tensorflow as tf
 
 from training.augmentation import color
+from training.augmentation.branches import either
 from training.augmentation.layer import SeededLayer
 from training.augmentation.pixels import paste, size
-from training.augmentation.seeds import fold, uniform
+from training.augmentation.seeds import ALGORITHM, split, uniform
 
 # Boxes tried by random erasing before it leaves the image alone.
 ATTEMPTS = 10
@@ -127,33 +128,36 @@ class RandomErasing(SeededLayer):
 
     def augment_image(self, image, transformation):
         """Erases from (H, W, C) with what follows from the seed `transformation`."""
-        return tf.cond(
+        return either(
             uniform(transformation) < self.probability,
-            lambda: self.erase(image, fold(transformation, 0)),
-            lambda: image,
+            self.erase,
+            lambda image, seed: image,
+            image,
+            transformation,
         )
 
     def erase(self, image, seed):
         """Erases one box from (H, W, C), or none if all attempts fail."""
-        top, left, box_height, box_width = self.box(seed, *size(image)[:2])
+        box_seed, noise_seed = split(seed, 2)
+        top, left, box_height, box_width = self.box(box_seed, *size(image)[:2])
         noise = tf.random.stateless_normal(
-            tf.stack([box_height, box_width, size(image)[2]]), fold(seed, 2), alg="philox"
+            tf.stack([box_height, box_width, size(image)[2]]), noise_seed, alg=ALGORITHM
         )
         return paste(image, tf.cast(noise, image.dtype), top, left)
 
     def box(self, seed, height, width):
         """A box inside of `height` by `width` pixels: top, left, rows, columns, int32 ()."""
         height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-        even = uniform(seed, (ATTEMPTS, 2))
-        area = (self.area[0] + (self.area[1] - self.area[0]) * even[:, 0]) * height * width
+        even = uniform(seed, (ATTEMPTS + 1, 2))
+        area = (self.area[0] + (self.area[1] - self.area[0]) * even[:-1, 0]) * height * width
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
-        ratio = tf.exp(low + (high - low) * even[:, 1])
+        ratio = tf.exp(low + (high - low) * even[:-1, 1])
         rows, columns = tf.round(tf.sqrt(area * ratio)), tf.round(tf.sqrt(area / ratio))
         fits = (rows < height) & (columns < width)
         first = tf.argmax(tf.cast(fits, tf.int32))
         found = tf.cast(tf.reduce_any(fits), tf.float32)
         rows, columns = found * rows[first], found * columns[first]
-        corner = uniform(fold(seed, 1), (2,)) * tf.stack([height - rows + 1, width - columns + 1])
+        corner = even[-1] * tf.stack([height - rows + 1, width - columns + 1])
         return [tf.cast(number, tf.int32) for number in (corner[0], corner[1], rows, columns)]
 
     def get_config(self):
