@@ -28,11 +28,11 @@ def one_of(index, branches, *arguments):
     >>> one_of(tf.constant(1), [lambda x: x, lambda x: x * 2], tf.constant(21))
     <tf.Tensor: shape=(), dtype=int32, numpy=42>
     """
-    arguments = [tf.convert_to_tensor(argument) for argument in arguments]
+    tensors = [tf.convert_to_tensor(argument) for argument in arguments]
     if tf.executing_eagerly():
         index = int(index)
-        return branches[index if 0 <= index < len(branches) else -1](*arguments)
-    specs = [tf.TensorSpec(argument.shape, argument.dtype) for argument in arguments]
+        return branches[index if 0 <= index < len(branches) else -1](*tensors)
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
     # what is not rewritten by autograph is traced in a fraction of the time
     traced = [tf.function(branch, autograph=False) for branch in branches]
     functions = [function.get_concrete_function(*specs) for function in traced]
@@ -49,7 +49,7 @@ def one_of(index, branches, *arguments):
         shape = shape.most_specific_compatible_shape(output.shape)
     (result,) = tf.raw_ops.StatelessCase(
         branch_index=index,
-        input=arguments,
+        input=tensors,
         Tout=[outputs[0].dtype],
         branches=functions,
         output_shapes=[shape],
