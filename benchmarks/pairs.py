@@ -12,7 +12,16 @@ import subprocess
 import sys
 from importlib import metadata
 
-PACKAGES = ("tensorflow", "keras", "numpy", "torch", "openvino", "birder", "transformers")
+PACKAGES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "torch",
+    "openvino",
+    "birder",
+    "transformers",
+    "keras-hub",
+)
 
 
 class Worker:

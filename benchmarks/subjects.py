@@ -123,6 +123,27 @@ def swin_torch_inference(model, batch, size):
     return step
 
 
+def swin_keras_inference(model, batch, size):
+    """Swin-T of keras-hub, a traced call."""
+    import keras_hub
+    import tensorflow as tf
+
+    net = keras_hub.models.SwinTransformerImageClassifier(
+        keras_hub.models.SwinTransformerBackbone(
+            image_shape=(size, size, 3),
+            embed_dim=96,
+            depths=(2, 2, 6, 2),
+            num_heads=(3, 6, 12, 24),
+            window_size=7,
+        ),
+        num_classes=1000,
+        preprocessor=None,
+    )
+    call = tf.function(lambda x: net(x, training=False), autograph=False)
+    images = tf.constant(_images(batch, size))
+    return lambda: call(images).numpy()
+
+
 def ceiling(model, batch, size):
     """Matrix products alone: as many multiply-adds as the model has, in its commonest shape."""
     import tensorflow as tf
@@ -181,9 +202,13 @@ def torch_training(model, batch, size):
 INFERENCE: dict[str, Callable] = {
     "keras graph": functools.partial(keras_inference, jit=False),
     "keras XLA": functools.partial(keras_inference, jit=True),
+    "keras graph, plus": lambda model, batch, size: keras_inference(
+        f"{model}_plus", batch, size, jit=False
+    ),
     "openvino": openvino_inference,
     PEER: torch_inference,
     "torch swin-t": swin_torch_inference,
+    "keras-hub swin-t": swin_keras_inference,
     "matrix products": ceiling,
 }
 TRAINING: dict[str, Callable] = {

@@ -38,8 +38,9 @@ def attend(qkv, num_heads, bias=None, mask=None, dropout=None):
     if is_static(tokens) and tokens == 1:  # a single key: its weight is one
         x = value
     else:
-        logits = ops.matmul(query * head_dim**-0.5, ops.swapaxes(key, 2, 3))
+        logits = ops.einsum("gnqd,gnkd->gnqk", query, key)
         logits = ops.cast(logits, keras.backend.result_type(logits.dtype, "float32"))
+        logits = logits * head_dim**-0.5
         if bias is not None:
             logits = logits + ops.cast(bias, logits.dtype)
         if mask is not None:
@@ -49,7 +50,7 @@ def attend(qkv, num_heads, bias=None, mask=None, dropout=None):
             logits = ops.reshape(logits, (-1, num_heads, tokens, tokens))
         weights = ops.cast(ops.softmax(logits, axis=-1), value.dtype)
         weights = weights if dropout is None else dropout(weights)
-        x = ops.matmul(weights, value)
+        x = ops.einsum("gnqk,gnkd->gnqd", weights, value)
     # (B*G, N, T, D) -> (B, G, T, C)
     x = ops.transpose(x, (0, 2, 1, 3))
     return ops.reshape(x, (batch, groups, tokens, num_heads * head_dim))

@@ -6,28 +6,46 @@ import keras
 from keras import ops
 
 
-def gelu(x, training=False):
-    """`x * Phi(x)`, Phi the distribution function of the standard normal.
+def gelu_dense(x, layer, training=False):
+    """`layer(gelu(x))`, `gelu(x) = x * Phi(x)`, Phi the normal distribution function.
 
     Args:
-        x: a tensor of any shape.
-        training: whether a backward pass follows. TensorFlow would then keep four tensors of
-            the size of `x` for it; here it keeps `x` alone.
+        x: (rows, C).
+        layer: a `keras.layers.Dense` without activation, with a bias.
+        training: whether a backward pass follows. TensorFlow would then keep five tensors of
+            the size of `x` for it; here it keeps `x` alone and computes `Phi(x)` once more.
 
     Returns:
-        A tensor of the shape and dtype of `x`.
+        (rows, units) of the dtype of `x`.
     """
-    if training and keras.backend.backend() == "tensorflow":
-        return _lean_gelu(x)
-    return ops.gelu(x, approximate=False)
+    lean = training and keras.backend.backend() == "tensorflow"
+    if not lean or layer.quantization_mode is not None:
+        return layer(ops.gelu(x, approximate=False))
+    return _lean(x, ops.cast(layer.kernel, x.dtype), ops.cast(layer.bias, x.dtype))
 
 
 @ops.custom_gradient
-def _lean_gelu(x):
+def _lean(x, kernel, bias):
     def gradient(*args, upstream=None):
         upstream = args[0] if upstream is None else upstream
-        distribution = 0.5 * (1 + ops.erf(x * math.sqrt(0.5)))
-        density = ops.exp(-0.5 * ops.square(x)) * (2 * math.pi) ** -0.5
-        return upstream * (distribution + x * density)
+        scaled = x * after(upstream, math.sqrt(0.5))
+        distribution = 0.5 * (1 + ops.erf(scaled))
+        density = ops.exp(-ops.square(scaled)) * (2 * math.pi) ** -0.5
+        through = ops.einsum("ru,cu->rc", upstream, kernel)
+        return (
+            through * (distribution + x * density),
+            ops.einsum("rc,ru->cu", x * distribution, upstream),
+            ops.cast(ops.sum(ops.cast(upstream, "float32"), axis=0), upstream.dtype),
+        )
 
-    return ops.gelu(x, approximate=False), gradient
+    return ops.matmul(ops.gelu(x, approximate=False), kernel) + bias, gradient
+
+
+def after(upstream, value):
+    """`value` for each row, (..., 1), not to be had before `upstream`, the gradient that arrives.
+
+    TensorFlow computes what it can as soon as it can: what a backward pass makes anew from its
+    input alone would be made during the forward pass, and kept.
+    """
+    first = upstream[..., :1]
+    return ops.cast(ops.where(ops.equal(first, first), value, math.nan), first.dtype)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_regionvit.layers.gelu import gelu
+from keras_regionvit.layers.gelu import gelu_dense
 from keras_regionvit.layers.windows import inferred
 
 
@@ -63,9 +63,11 @@ class MLP(keras.layers.Layer):
         return on_rows(lambda rows: self._feed_forward(rows, training), inputs)
 
     def _feed_forward(self, rows, training):
-        x = gelu(self.fc1(rows), training)
-        x = self.dropout(x, training=training)
-        return self.dropout(self.fc2(x), training=training)
+        x = self.fc1(rows)
+        if training and self.dropout_rate:
+            x = self.dropout(ops.gelu(x, approximate=False), training=True)
+            return self.dropout(self.fc2(x), training=True)
+        return gelu_dense(x, self.fc2, training)
 
     def compute_output_shape(self, input_shape):
         """The shape of the input."""

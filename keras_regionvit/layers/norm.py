@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_regionvit.layers.gelu import after
+
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
 class LayerNorm(keras.layers.LayerNormalization):
@@ -36,7 +38,7 @@ def _lean_norm(epsilon):
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
             samples = list(range(len(x.shape) - 1))
-            standard = (x - mean) * inverse
+            standard = (x - (mean + after(upstream, 0.0))) * inverse
             scaled = upstream * gamma
             aligned = ops.mean(scaled * standard, axis=-1, keepdims=True)
             centred = scaled - ops.mean(scaled, axis=-1, keepdims=True)
