@@ -15,17 +15,21 @@ MOST_LINES = 400
 
 # A part may import those that come before its own place, and itself.
 ORDER = [
-    {"version", "variants", "layers", "image_input"},
-    {"backbone"},
+    {"version", "variants", "layers", "image_input", "warmup", "model_card"},
+    {"backbone", "serving_input"},
     {"classifier"},
     {"weights"},
-    {"models", "visualize", "export"},
+    {"models", "visualize", "serving"},
+    {"export"},
     {"__init__"},
 ]
 EVERYWHERE = {"keras", "numpy"}
 # What else may be imported, and only there; "lazily" is inside of functions.
 ELSEWHERE = {
-    "tensorflow": ({"export.py", "image_input.py"}, "anywhere"),
+    "tensorflow": (
+        {"export.py", "image_input.py", "serving.py", "serving_input.py", "warmup.py"},
+        "anywhere",
+    ),
     "matplotlib": ({"visualize.py"}, "lazily"),
     "h5py": ({"weights/argument.py"}, "lazily"),
 }
