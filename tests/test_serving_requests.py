@@ -157,3 +157,14 @@ def test_saved_model_cli_shows_the_signatures(folder):
     assert "outputs['labels'] tensor_info: dtype: DT_STRING shape: (-1, 3)" in words
     assert "outputs['valid'] tensor_info: dtype: DT_BOOL shape: (-1)" in words
     assert "Method name is: tensorflow/serving/predict" in words
+
+
+@pytest.mark.slow
+def test_a_load_of_good_and_bad_requests():
+    """`python tests/serving_load.py` sends 5,000."""
+    pytest.importorskip("tensorflow_serving", reason="needs tensorflow-serving-api")
+    import serving_load
+
+    seen = serving_load.run(requests=300, clients=8)
+    assert seen["wrong"] == [] and seen["alive"]
+    assert seen["answered"] + seen["malformed"] == 300 and min(seen["good"], seen["bad"]) > 100
