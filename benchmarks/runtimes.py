@@ -50,7 +50,7 @@ def litert(folder, shape, threads=2, optimizations=(), samples=None):
         shape: see `tensorflow`.
         threads: of the interpreter.
         optimizations: of `tf.lite.Optimize`, for int8 with `samples`.
-        samples: optional float32 images to calibrate with.
+        samples: optional batches of float32 images to calibrate with, of the given shape.
     """
     import warnings
 
@@ -63,7 +63,7 @@ def litert(folder, shape, threads=2, optimizations=(), samples=None):
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], loaded)
     converter.optimizations = list(optimizations)
     if samples is not None:
-        converter.representative_dataset = lambda: ([x[None]] for x in samples)
+        converter.representative_dataset = lambda: ([x] for x in samples)
     model = converter.convert()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the interpreter moves to another package
@@ -102,7 +102,8 @@ class CProgram:
     """As `tensorflow`, in a C program on TensorFlow's C API, without Python.
 
     Attributes:
-        seconds: of one call, measured inside.
+        repeats: how many more calls to measure.
+        seconds: of one of them, measured inside.
     """
 
     def __init__(self, folder, shape, repeats=0):
@@ -110,7 +111,7 @@ class CProgram:
 
         if shutil.which("gcc") is None:
             raise ImportError("gcc is not installed")
-        self.folder, self.shape, self.repeats, self.seconds = folder, shape, repeats, None
+        self.folder, self.repeats, self.seconds = folder, repeats, 0.0
         self.scratch = tempfile.TemporaryDirectory()
         self.program = Path(self.scratch.name, "serve")
         libraries = Path(tf.sysconfig.get_lib())
