@@ -10,6 +10,8 @@ H, W: rows and columns of a picture; S: side of the square that comes out.
 
 import tensorflow as tf
 
+from keras_regionvit.gif import first_frame
+
 MAX_PIXELS = 89_478_485  # Pillow's own guard against files that unpack without end
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -46,6 +48,7 @@ def decode_image(encoded, channels=3, max_pixels=MAX_PIXELS):
     encoded = _provided(encoded, pixels <= max_pixels, text)
     image = tf.case(
         [
+            (starts(encoded, b"GIF8"), lambda: _decode_gif(encoded, max_pixels)),
             (tf.io.is_jpeg(encoded), lambda: decode_jpeg(encoded)),
             (starts(encoded, b"BM"), lambda: _decode_bmp(encoded)),
         ],
@@ -275,6 +278,13 @@ def with_channels(image, channels):
         return tf.repeat(image, 3, axis=-1)
     weighted = tf.reduce_sum(tf.cast(image, tf.int32) * _LUMA, axis=-1, keepdims=True)
     return tf.cast((weighted + 0x8000) // 0x10000, tf.uint8)
+
+
+def _decode_gif(encoded, max_pixels):
+    encoded, pixels = first_frame(encoded)
+    text = "The GIF has no frame, or one with too many pixels."
+    encoded = _provided(encoded, (pixels > 0) & (pixels <= max_pixels), text)
+    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
 
 
 def _decode_bmp(encoded):

@@ -13,6 +13,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from keras_regionvit.gif import first_frame
 from keras_regionvit.image_input import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -149,12 +150,29 @@ def _decoded(encoded, max_pixels):
         return index, tf.cond(tf.io.is_jpeg(data), jpeg, other)
 
     encoded = tf.where(_readable(encoded, max_pixels), encoded, b"")  # which no decoder takes
+    gif = starts(encoded, b"GIF8")
+    encoded = tf.cond(
+        tf.reduce_any(gif), lambda: _first_frames(encoded, gif, max_pixels), lambda: encoded
+    )
     pictures = tf.data.Dataset.from_tensor_slices((tf.range(tf.size(encoded)), encoded))
     pictures = pictures.map(decode, num_parallel_calls=2).ignore_errors()
     options = tf.data.Options()  # what costs time in each call and gains nothing here
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
     return pictures.with_options(options)
+
+
+def _first_frames(encoded, gif, max_pixels):
+    """The pictures with every GIF cut after its first frame; none of those with too many pixels."""
+
+    def cut(data):
+        data, pixels = first_frame(data)
+        return tf.where((pixels > 0) & (pixels <= max_pixels), data, b"")
+
+    def picture(pair):
+        return tf.cond(pair[1], lambda: cut(pair[0]), lambda: pair[0])
+
+    return tf.map_fn(picture, (encoded, gif), fn_output_signature=tf.string)
 
 
 def _readable(encoded, max_pixels):

@@ -15,9 +15,9 @@ MOST_LINES = 400
 
 # A part may import those that come before its own place, and itself.
 ORDER = [
-    {"version", "variants", "layers", "image_input", "warmup", "model_card"},
-    {"backbone", "serving_input"},
-    {"classifier"},
+    {"version", "variants", "layers", "gif", "warmup", "model_card"},
+    {"backbone", "image_input"},
+    {"classifier", "serving_input"},
     {"weights"},
     {"models", "visualize", "serving"},
     {"export"},
@@ -27,7 +27,7 @@ EVERYWHERE = {"keras", "numpy"}
 # What else may be imported, and only there; "lazily" is inside of functions.
 ELSEWHERE = {
     "tensorflow": (
-        {"export.py", "image_input.py", "serving.py", "serving_input.py", "warmup.py"},
+        {"export.py", "gif.py", "image_input.py", "serving.py", "serving_input.py", "warmup.py"},
         "anywhere",
     ),
     "matplotlib": ({"visualize.py"}, "lazily"),

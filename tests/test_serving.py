@@ -46,6 +46,12 @@ def jpeg_header(width, height):
     return data[:place] + struct.pack(">HH", height, width) + data[place + 4 :]
 
 
+def gif_with_a_larger_frame(width, height):
+    """A GIF whose frame is larger than its header says, in few bytes."""
+    data = encoded(Image.new("P", (width, height)), "GIF")
+    return data[:6] + struct.pack("<HH", 10, 10) + data[10:]
+
+
 BAD = {
     "empty": b"",
     "text": b"this is no picture",
@@ -61,6 +67,7 @@ BAD = {
     "a huge PNG": png_header(20_000, 20_000),
     "a huge JPEG": jpeg_header(20_000, 20_000),
     "a huge GIF": b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + KINDS["gif"][10:],
+    "a GIF of extensions only": KINDS["gif"][:13] + b"!\xf9\1a\0" * 9 + b";",
     "a huge BMP": KINDS["bmp"][:18] + struct.pack("<ii", 20_000, -20_000) + KINDS["bmp"][26:],
     "an endless PNG": png_header(2**31 - 1, 2**31 - 1),
 }
@@ -152,10 +159,13 @@ def test_limit_comes_before_memory():
     batch(tf.constant([KINDS["png"]]))
     import resource
 
+    frame = gif_with_a_larger_frame(12_000, 12_000)
+    first = KINDS["gif"][:-1]
+    later = first + frame[frame.index(b",") :]  # a second frame, which nobody asked for
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    valid = batch(tf.constant([bomb, KINDS["png"], jpeg_header(20_000, 20_000)]))[1]
+    valid = batch(tf.constant([bomb, KINDS["png"], jpeg_header(20_000, 20_000), frame, later]))[1]
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # KiB
-    assert valid.numpy().tolist() == [False, True, False]
+    assert valid.numpy().tolist() == [False, True, False, False, True]
     assert grown < 200_000
 
 

@@ -19,7 +19,7 @@ def gelu(x, training=False):
     """
     if training and keras.backend.backend() == "tensorflow":
         return _lean_gelu(x)
-    return ops.gelu(x, approximate=False)
+    return _gelu(x)
 
 
 @ops.custom_gradient
@@ -30,4 +30,14 @@ def _lean_gelu(x):
         density = ops.exp(-0.5 * ops.square(x)) * (2 * math.pi) ** -0.5
         return upstream * (distribution + x * density)
 
-    return ops.gelu(x, approximate=False), gradient
+    return _gelu(x), gradient
+
+
+def _gelu(x):
+    if keras.backend.backend() == "tensorflow" and keras.backend.standardize_dtype(x.dtype) == (
+        "float32"
+    ):
+        # Keras' own has `erfc` there, which converters to other runtimes do not know. In half
+        # precision it stays: 1 + erf(x) loses what is left of it far below 0.
+        return 0.5 * x * (1 + ops.erf(x * math.sqrt(0.5)))
+    return ops.gelu(x, approximate=False)
