@@ -10,7 +10,6 @@ import json
 import sys
 from pathlib import Path
 
-from keras_regionvit.variants import VARIANTS
 from training.quiet import line_by_line, quiet_import
 
 FIGURES = ("accuracy", "top5_accuracy", "auc", "loss")
@@ -72,6 +71,11 @@ def opened(options):
     Raises:
         ValueError: there is no such model, or it cannot be read.
     """
+    with quiet_import():
+        import keras
+
+        from keras_regionvit.serving import parts_of  # and registers the layers
+        from keras_regionvit.variants import VARIANTS
     facts: dict = dict.fromkeys(("recipe", "metrics", "seed", "revision", "labels", "crop_ratio"))
     facts["source"] = options.model
     path = Path(options.model)
@@ -88,10 +92,6 @@ def opened(options):
             f"--model {options.model} is neither a .keras file, nor the folder of a finished run, "
             f"nor one of {', '.join(VARIANTS)}."
         )
-    with quiet_import():
-        import keras
-
-        from keras_regionvit.serving import parts_of  # and registers the layers
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # of whatever kind the file makes Keras raise
