@@ -10,6 +10,8 @@ H, W: rows and columns of a picture; S: side of the square that comes out.
 
 import tensorflow as tf
 
+from keras_regionvit.gif import first_frame
+
 MAX_PIXELS = 89_478_485  # Pillow's own guard against files that unpack without end
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -46,8 +48,9 @@ def decode_image(encoded, channels=3, max_pixels=MAX_PIXELS):
     encoded = _provided(encoded, pixels <= max_pixels, text)
     image = tf.case(
         [
+            (starts(encoded, b"GIF8"), lambda: _decode_gif(encoded, max_pixels)),
             (tf.io.is_jpeg(encoded), lambda: decode_jpeg(encoded)),
-            (_starts(encoded, b"BM"), lambda: _decode_bmp(encoded)),
+            (starts(encoded, b"BM"), lambda: _decode_bmp(encoded)),
         ],
         default=lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
     )
@@ -214,16 +217,16 @@ def image_shape(encoded):
         [
             (tf.io.is_jpeg(encoded), lambda: tf.io.extract_jpeg_shape(encoded)[:2]),
             (
-                _starts(encoded, b"\x89PNG\r\n\x1a\n"),
-                lambda: tf.stack([_integer(encoded, 20, 4, True), _integer(encoded, 16, 4, True)]),
+                starts(encoded, b"\x89PNG\r\n\x1a\n"),
+                lambda: tf.stack([integer(encoded, 20, 4, True), integer(encoded, 16, 4, True)]),
             ),
             (
-                _starts(encoded, b"GIF8"),
-                lambda: tf.stack([_integer(encoded, 8, 2), _integer(encoded, 6, 2)]),
+                starts(encoded, b"GIF8"),
+                lambda: tf.stack([integer(encoded, 8, 2), integer(encoded, 6, 2)]),
             ),
             (
-                _starts(encoded, b"BM"),  # rows are negative where the first is at the top
-                lambda: tf.stack([tf.abs(_integer(encoded, 22, 4)), _integer(encoded, 18, 4)]),
+                starts(encoded, b"BM"),  # rows are negative where the first is at the top
+                lambda: tf.stack([tf.abs(integer(encoded, 22, 4)), integer(encoded, 18, 4)]),
             ),
         ],
         default=unknown,
@@ -277,21 +280,50 @@ def with_channels(image, channels):
     return tf.cast((weighted + 0x8000) // 0x10000, tf.uint8)
 
 
+def _decode_gif(encoded, max_pixels):
+    encoded, pixels = first_frame(encoded)
+    text = "The GIF has no frame, or one with too many pixels."
+    encoded = _provided(encoded, (pixels > 0) & (pixels <= max_pixels), text)
+    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+
 def _decode_bmp(encoded):
-    """TensorFlow leaves out the palette and does not know of compression."""
-    packed = tf.reduce_any(_integer(encoded, 30, 4) == [1, 2])
-    old = _integer(encoded, 14, 4) < 40
     text = "The BMP is compressed or from before Windows 3."
-    encoded = _provided(encoded, tf.logical_not(packed | old), text)
+    encoded = _provided(encoded, plain_bmp(encoded), text)
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    image, fine = bmp_colours(encoded, image)
+    return _provided(image, fine, "The BMP lacks a colour in its palette.")
+
+
+def plain_bmp(encoded):
+    """Whether BMPs, strings of any shape, are of a kind that TensorFlow decodes."""
+    packing = integer(encoded, 30, 4)
+    return (packing != 1) & (packing != 2) & (integer(encoded, 14, 4) >= 40)
+
+
+def bmp_colours(encoded, image):
+    """The colours of a BMP that TensorFlow decoded: it leaves the palette out.
+
+    Args:
+        encoded: string scalar, the file.
+        image: uint8 (H, W, 3), what `tf.io.decode_image` made of it.
+
+    Returns:
+        `(image, fine)`: uint8 (H, W, 3), and whether the palette has all the colours.
+    """
 
     def coloured():
-        begin, end = 14 + _integer(encoded, 14, 4), _integer(encoded, 10, 4)
-        palette = tf.io.decode_raw(tf.strings.substr(encoded, begin, end - begin), tf.uint8)
-        palette = tf.reshape(palette, (-1, 4))[:, 2::-1]  # blue, green, red, 0
-        return tf.gather(palette, tf.cast(image[..., 0], tf.int32))
+        begin, end = 14 + integer(encoded, 14, 4), integer(encoded, 10, 4)
+        whole = tf.strings.length(encoded)
+        begin, end = tf.clip_by_value(begin, 0, whole), tf.clip_by_value(end, 0, whole)
+        palette = tf.strings.substr(encoded, begin, tf.clip_by_value(end - begin, 0, 1024))
+        colours = tf.strings.length(palette) // 4
+        palette = tf.strings.substr(palette + b"\0" * 1024, 0, 1024)
+        palette = tf.reshape(tf.io.decode_raw(palette, tf.uint8), (256, 4))[:, 2::-1]  # B, G, R, 0
+        indices = tf.cast(image[..., 0], tf.int32)
+        return tf.gather(palette, indices), tf.reduce_max(indices) < colours
 
-    return tf.cond(_integer(encoded, 28, 2) == 8, coloured, lambda: image)
+    return tf.cond(integer(encoded, 28, 2) == 8, coloured, lambda: (image, True))
 
 
 def _provided(value, condition, text):
@@ -300,16 +332,28 @@ def _provided(value, condition, text):
         return tf.identity(value)
 
 
-def _starts(encoded, first):
+def starts(encoded, first):
+    """Whether strings of any shape begin with the bytes `first`."""
     # `substr` refuses to begin beyond the end, so it must begin at 0
     return tf.strings.substr(encoded, 0, len(first)) == first
 
 
-def _integer(encoded, place, count, big_endian=False):
-    """`count` bytes from `place` on as int32; zeros stand for what lies beyond the end."""
+def integer(encoded, place, count, big_endian=False):
+    """`count` bytes from `place` on as int32; zeros stand for what lies beyond the end.
+
+    Args:
+        encoded: strings of any shape.
+        place: of the first byte.
+        count: 2 or 4.
+        big_endian: whether the highest byte comes first.
+
+    Returns:
+        int32 of the shape of `encoded`.
+    """
     head = tf.strings.join([tf.strings.substr(encoded, 0, place + count), b"\0" * (place + count)])
     data = tf.io.decode_raw(tf.strings.substr(head, place, count), tf.uint8)
+    data = tf.reshape(data, tf.concat([tf.shape(encoded), [count]], 0))  # also for no strings
     places = [256**i for i in range(count)]
     places = places[::-1] if big_endian else places
     weights = tf.constant([p - 2**32 if p >= 2**31 else p for p in places], tf.int32)
-    return tf.reduce_sum(tf.cast(data, tf.int32) * weights)
+    return tf.reduce_sum(tf.cast(data, tf.int32) * weights, axis=-1)

@@ -15,18 +15,22 @@ MOST_LINES = 400
 
 # A part may import those that come before its own place, and itself.
 ORDER = [
-    {"version", "variants", "layers", "image_input"},
-    {"ablations", "checks"},
+    {"version", "variants", "layers", "gif", "warmup", "model_card"},
+    {"ablations", "checks", "image_input"},
     {"backbone"},
-    {"classifier"},
+    {"classifier", "serving_input"},
     {"weights"},
-    {"models", "visualize", "export"},
+    {"models", "visualize", "serving"},
+    {"export"},
     {"__init__"},
 ]
 EVERYWHERE = {"keras", "numpy"}
 # What else may be imported, and only there; "lazily" is inside of functions.
 ELSEWHERE = {
-    "tensorflow": ({"export.py", "image_input.py"}, "anywhere"),
+    "tensorflow": (
+        {"export.py", "gif.py", "image_input.py", "serving.py", "serving_input.py", "warmup.py"},
+        "anywhere",
+    ),
     "matplotlib": ({"visualize.py"}, "lazily"),
     "h5py": ({"weights/argument.py"}, "lazily"),
 }

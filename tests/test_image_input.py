@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from pictures import COLOUR, KINDS, encoded, photo
 from PIL import Image
 
 from keras_regionvit import image_input
@@ -16,48 +17,8 @@ from keras_regionvit.image_input import decode_image, evaluation_image
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
-def photo(height=97, width=131, seed=0):
-    """A picture with smooth colours, edges and noise."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width]
-    waves = np.stack([np.sin(x / 9 + y / 23), np.cos(y / 7), np.sin(x * y / 400)], -1)
-    picture = 127 + 90 * waves + 40 * (x > width // 2)[..., None] * (y % 19 < 9)[..., None]
-    return (picture + rng.normal(0, 9, picture.shape)).clip(0, 255).astype("uint8")
-
-
-def encoded(image, kind, **options):
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
 def pillow(data, mode="RGB"):
     return np.asarray(Image.open(io.BytesIO(data)).convert(mode))
-
-
-COLOUR = Image.fromarray(photo())
-ALPHA = Image.fromarray(np.dstack([photo(), photo(seed=1)[..., 0]]))
-KINDS = {
-    "jpeg": encoded(COLOUR, "JPEG"),
-    "jpeg, no subsampling": encoded(COLOUR, "JPEG", subsampling=0),
-    "jpeg, progressive": encoded(COLOUR, "JPEG", progressive=True),
-    "jpeg, grey": encoded(COLOUR.convert("L"), "JPEG"),
-    "jpeg, cmyk": encoded(COLOUR.convert("CMYK"), "JPEG"),
-    "png": encoded(COLOUR, "PNG"),
-    "png, alpha": encoded(ALPHA, "PNG"),
-    "png, grey": encoded(COLOUR.convert("L"), "PNG"),
-    "png, grey and alpha": encoded(ALPHA.convert("LA"), "PNG"),
-    "png, palette": encoded(COLOUR.convert("P"), "PNG"),
-    "png, palette with a transparent colour": encoded(COLOUR.convert("P"), "PNG", transparency=3),
-    "png, one bit": encoded(COLOUR.convert("1"), "PNG"),
-    "png, 16 bits a colour": tf.io.encode_png(photo().astype("uint16") * 200).numpy(),
-    "gif": encoded(COLOUR, "GIF"),
-    "gif, two frames": encoded(COLOUR, "GIF", save_all=True, append_images=[COLOUR.rotate(180)]),
-    "bmp": encoded(COLOUR, "BMP"),
-    "bmp, alpha": encoded(ALPHA, "BMP"),
-    "bmp, grey": encoded(COLOUR.convert("L"), "BMP"),
-    "bmp, palette": encoded(COLOUR.convert("P"), "BMP"),
-}
 
 
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)])

@@ -3,6 +3,7 @@
 Usage, from a clone:
 
     python -m training.predict --model runs/quickstart/saved_model/1 shirt.png boot.jpg
+    python -m training.predict --model serving/regionvit/1 --folder photos --csv rows.csv
 """
 
 import argparse
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from training import predict_folder
 from training.data import fashion_mnist
 from training.images import fit_image, open_image
 from training.quiet import line_by_line, quiet_import
@@ -23,6 +25,8 @@ def main(arguments=None):
     """The command; returns its exit status."""
     line_by_line()
     options = _parser().parse_args(arguments)
+    if options.folder or options.csv:
+        return _folder(options)
     try:
         results = run(options.model, options.images, options.samples, options.invert)
         if options.json:
@@ -31,6 +35,26 @@ def main(arguments=None):
         print(f"error: {error}", file=sys.stderr)
         return 2
     print_predictions(results)
+    return 0
+
+
+def _folder(options):
+    try:
+        if not (options.folder and options.csv):
+            raise ValueError("--folder and --csv go together: the pictures, and where rows go")
+        if options.images or options.samples or options.invert or options.json:
+            raise ValueError("--folder goes with --model and --csv alone")
+        rows, bad = predict_folder.run(options.model, options.folder, options.csv)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: --csv {options.csv} cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    print(f"{options.csv} has {rows:,} rows, {bad:,} of them of files that cannot be read")
     return 0
 
 
@@ -66,7 +90,13 @@ def run(model, images=(), samples=0, invert=False):
         import tensorflow as tf
     try:
         signature = tf.saved_model.load(str(model)).signatures["serving_default"]
-        shape = signature.structured_input_signature[1]["images"].shape
+        inputs = signature.structured_input_signature[1]
+        if "image_bytes" in inputs:
+            raise ValueError(
+                f"--model {model} takes encoded pictures; use --folder and --csv, or TensorFlow "
+                "Serving"
+            )
+        shape = inputs["images"].shape
     except (OSError, KeyError) as error:
         raise ValueError(f"--model {model} cannot be loaded as a SavedModel: {error}") from None
     _, height, width, channels = shape
@@ -158,6 +188,13 @@ def _parser():
     parser.add_argument(
         "--invert", action="store_true", help="take the negative of the picture files"
     )
+    parser.add_argument(
+        "--folder",
+        metavar="FOLDER",
+        help="predict all pictures under FOLDER, with a model of training.export; run again, it "
+        "goes on where it was stopped",
+    )
+    parser.add_argument("--csv", metavar="FILE", help="where the rows of --folder go")
     parser.add_argument(
         "--json", metavar="FILE", help="also write all probabilities to FILE, as JSON"
     )

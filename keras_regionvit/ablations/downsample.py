@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_regionvit.layers.downsample import Downsampling
+from keras_regionvit.layers.gelu import gelu
 from keras_regionvit.layers.windows import pad
 
 
@@ -52,7 +53,7 @@ class DenseDownsampling(keras.layers.Layer):
 
     def call(self, inputs):
         """Maps (B, H, W, C) to (B, ceil(H / 2), ceil(W / 2), 2C)."""
-        x = ops.gelu(self.norm(inputs), approximate=False)
+        x = gelu(self.norm(inputs))
         return self.conv(pad(x, 1, 1, 1, 1) if self.kernel_size == 3 else _pad_to_even(x))
 
     compute_output_shape = Downsampling.compute_output_shape

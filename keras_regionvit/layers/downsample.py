@@ -6,6 +6,7 @@ B batch, H W size of the map, h w half of it, C channels.
 import keras
 from keras import ops
 
+from keras_regionvit.layers.gelu import gelu
 from keras_regionvit.layers.windows import is_static
 
 
@@ -98,7 +99,7 @@ class Downsampling(keras.layers.Layer):
 
     def call(self, inputs):
         """Maps (B, H, W, C) to (B, ceil(H / 2), ceil(W / 2), 2C)."""
-        x = ops.gelu(self.norm(inputs), approximate=False)
+        x = gelu(self.norm(inputs))
         # a copy: TensorFlow's custom gradients take tensors, no variables
         kernel = ops.copy(ops.cast(self.kernel, x.dtype))
         return strided_depthwise(x, kernel) + self.bias

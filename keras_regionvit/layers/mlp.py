@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_regionvit.layers.gelu import gelu_dense
+from keras_regionvit.layers.gelu import gelu, gelu_dense
 from keras_regionvit.layers.windows import inferred
 
 
@@ -65,7 +65,7 @@ class MLP(keras.layers.Layer):
     def _feed_forward(self, rows, training):
         x = self.fc1(rows)
         if training and self.dropout_rate:
-            x = self.dropout(ops.gelu(x, approximate=False), training=True)
+            x = self.dropout(gelu(x), training=True)
             return self.dropout(self.fc2(x), training=True)
         return gelu_dense(x, self.fc2, training)
 

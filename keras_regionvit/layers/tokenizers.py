@@ -7,6 +7,7 @@ M window size, Hr Wr regional grid.
 import keras
 from keras import ops
 
+from keras_regionvit.layers.gelu import gelu
 from keras_regionvit.layers.windows import is_static, pad, region_padding
 
 
@@ -113,7 +114,7 @@ class LocalTokenizer(keras.layers.Layer):
         for i, (conv, padding) in enumerate(zip(self.convs, self.paddings, strict=True)):
             x = conv(pad(x, padding, padding, padding, padding))
             if i < len(self.norms):
-                x = ops.gelu(self.norms[i](x), approximate=False)
+                x = gelu(self.norms[i](x))
         return x
 
     def compute_output_shape(self, input_shape):

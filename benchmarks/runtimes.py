@@ -1,0 +1,193 @@
+"""The exported model in other runtimes: the same numbers, and images a second.
+
+Usage: python -m benchmarks.runtimes --model small --rounds 3
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+
+def tensorflow(folder, shape):
+    """The SavedModel in TensorFlow.
+
+    Args:
+        folder: a SavedModel with the signature `images` -> `probabilities`.
+        shape: (B, H, W, channels).
+
+    Returns:
+        A function of float32 images to probabilities.
+    """
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    return lambda images: serve(images=tf.constant(images))["probabilities"].numpy()
+
+
+def openvino(folder, shape):
+    """As `tensorflow`, in OpenVINO, which reads the SavedModel itself."""
+    import openvino
+
+    core = openvino.Core()
+    net = core.read_model(str(folder))
+    net.reshape(list(shape))
+    compiled = core.compile_model(net, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda images: compiled(images)[0]
+
+
+def litert(folder, shape, threads=2, optimizations=(), samples=None):
+    """As `tensorflow`, in LiteRT (TensorFlow Lite).
+
+    Args:
+        folder: see `tensorflow`.
+        shape: see `tensorflow`.
+        threads: of the interpreter.
+        optimizations: of `tf.lite.Optimize`, for int8 with `samples`.
+        samples: optional batches of float32 images to calibrate with, of the given shape.
+    """
+    import warnings
+
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(folder))
+    function = tf.function(
+        lambda images: loaded.signatures["serving_default"](images=images)["probabilities"]
+    ).get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], loaded)
+    converter.optimizations = list(optimizations)
+    if samples is not None:
+        converter.representative_dataset = lambda: ([x] for x in samples)
+    model = converter.convert()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the interpreter moves to another package
+        interpreter = tf.lite.Interpreter(model_content=model, num_threads=threads)
+    interpreter.allocate_tensors()
+    given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def run(images):
+        interpreter.set_tensor(given["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(made["index"])
+
+    return run
+
+
+def onnxruntime(folder, shape):
+    """As `tensorflow`, in ONNX Runtime through tf2onnx."""
+    import onnxruntime
+    import tensorflow as tf
+    import tf2onnx
+
+    loaded = tf.saved_model.load(str(folder))
+    call = tf.function(
+        lambda images: loaded.signatures["serving_default"](images=images)["probabilities"]
+    )
+    spec = tf.TensorSpec(shape, tf.float32, name="images")
+    model, _ = tf2onnx.convert.from_function(call, input_signature=[spec], opset=17)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+    return lambda images: session.run(None, {name: images})[0]
+
+
+class CProgram:
+    """As `tensorflow`, in a C program on TensorFlow's C API, without Python.
+
+    Attributes:
+        repeats: how many more calls to measure.
+        seconds: of one of them, measured inside.
+    """
+
+    def __init__(self, folder, shape, repeats=0):
+        import tensorflow as tf
+
+        if shutil.which("gcc") is None:
+            raise ImportError("gcc is not installed")
+        self.folder, self.repeats, self.seconds = folder, repeats, 0.0
+        self.scratch = tempfile.TemporaryDirectory()
+        self.program = Path(self.scratch.name, "serve")
+        libraries = Path(tf.sysconfig.get_lib())
+        source = Path(__file__).with_name("serve.c")
+        # the libraries' names have versions, which -l does not find
+        found = [str(path) for path in sorted(libraries.glob("libtensorflow_*.so*"))]
+        command = ["gcc", "-O2", "-o", self.program, source, f"-I{tf.sysconfig.get_include()}",
+                   *found, f"-Wl,-rpath,{libraries}"]  # fmt: skip
+        subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+
+    def __call__(self, images):
+        """Probabilities of float32 images."""
+        given, made = Path(self.scratch.name, "images"), Path(self.scratch.name, "probabilities")
+        np.ascontiguousarray(images, "float32").tofile(given)
+        command = [self.program, self.folder, given, made, *images.shape, self.repeats]
+        done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+        if self.repeats:
+            self.seconds = float(done.stdout)
+        return np.fromfile(made, "float32").reshape(len(images), -1)
+
+
+RUNTIMES: dict[str, Callable] = {
+    "TensorFlow": tensorflow,
+    "OpenVINO": openvino,
+    "LiteRT": litert,
+    "ONNX Runtime": onnxruntime,
+    "TensorFlow C API": CProgram,
+}
+
+
+def images_per_second(run, images, rounds):
+    """Median speed of `run`, the first call not counted."""
+    if isinstance(run, CProgram):
+        run.repeats = rounds
+        run(images)
+        return len(images) / run.seconds
+    run(images)
+    seconds = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        run(images)
+        seconds.append(time.perf_counter() - begun)
+    return len(images) / statistics.median(seconds)
+
+
+def main(arguments=None):
+    """The command: prints a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.runtimes", description=__doc__)
+    parser.add_argument("--model", default="small")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args(arguments)
+
+    import keras_regionvit
+    from keras_regionvit.export import export_saved_model
+
+    shape = (options.batch, options.size, options.size, 3)
+    backbone = keras_regionvit.RegionViTBackbone.from_variant(options.model, input_shape=shape[1:])
+    model = keras_regionvit.build_classifier(backbone)
+    images = np.random.default_rng(0).standard_normal(shape).astype("float32")
+    expected = model.predict(images, verbose=0)
+    print("| runtime | images/s | greatest difference to Keras |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "1")
+        export_saved_model(model, folder)
+        for name, make in RUNTIMES.items():
+            try:
+                run = make(folder, shape)
+            except ImportError as error:
+                print(f"| {name} | not measured: {error} | |")
+                continue
+            difference = np.abs(run(images) - expected).max()
+            speed = images_per_second(run, images, options.rounds)
+            print(f"| {name} | {speed:.2f} | {difference:.1e} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The exported model in other runtimes gives Keras' numbers."""
+
+import numpy as np
+import pytest
+import served_model
+import tensorflow as tf
+from pictures import KINDS
+from served_model import SIZE
+
+from benchmarks.runtimes import RUNTIMES
+from keras_regionvit.export import export_saved_model
+from keras_regionvit.image_input import evaluation_image
+
+NEEDS = {
+    "OpenVINO": ["openvino"],
+    "ONNX Runtime": ["tf2onnx", "onnxruntime"],
+}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The folder, images, and what Keras makes of them."""
+    model = served_model.build()
+    folder = tmp_path_factory.mktemp("model") / "1"
+    export_saved_model(model, folder)
+    pictures = [KINDS[k] for k in ("jpeg", "png, alpha", "gif", "bmp, palette", "jpeg, cmyk")]
+    images = np.stack([evaluation_image(tf.constant(data), SIZE) for data in pictures])
+    return folder, images, model.predict(images, verbose=0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the other libraries
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_other_runtimes_agree(name, exported):
+    for package in NEEDS.get(name, []):
+        pytest.importorskip(package)
+    folder, images, expected = exported
+    try:
+        run = RUNTIMES[name](folder, images.shape)
+    except ImportError as error:
+        pytest.skip(str(error))
+    assert np.ptp(expected, axis=0).max() > 0.05
+    np.testing.assert_allclose(run(images), expected, atol=1e-4)
