@@ -5,12 +5,9 @@ import math
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
-from training.augment import flip_and_shift
 from training.data import fashion_mnist
-from training.data.batches import evaluation_batches, training_batches
 from training.images import fit_image, open_image
 from training.logs import duration
 from training.schedules import WarmupCosine
@@ -66,137 +63,6 @@ def test_first_of_each_class(splits):
     for label in range(10):
         first = int(np.flatnonzero(held_out.labels == label)[0])
         assert chosen[label] == first
-
-
-# Batches
-
-
-def numbered(count):
-    """Images whose pixels and labels tell their index."""
-    images = np.arange(count, dtype="uint8")[:, None, None, None] * np.ones((1, 6, 5, 1), "uint8")
-    return images, np.arange(count) % 7
-
-
-def indices(batches):
-    """The indices of `numbered` images, without augmentation, in one line."""
-    return [int(i) for images, _ in batches for i in images[:, 0, 0, 0].numpy()]
-
-
-def test_batches_go_through_all_images_every_epoch():
-    images, labels = numbered(22)
-    batches = training_batches(images, labels, batch_size=11, epochs=3, classes=7, seed=5)
-    order = np.array(indices(batches)).reshape(3, 22)
-    for epoch in order:
-        assert sorted(epoch) == list(range(22))
-    assert (order[0] != order[1]).any() and (order[1] != order[2]).any()
-    for batch, one_hot in batches:
-        assert batch.dtype == one_hot.dtype == tf.float32
-        index = batch[:, 0, 0, 0].numpy().astype(int)
-        np.testing.assert_array_equal(one_hot, np.eye(7)[index % 7])
-
-
-def test_batches_leave_the_remainder_out():
-    images, labels = numbered(10)
-    batches = training_batches(images, labels, batch_size=4, epochs=2, classes=7, seed=5)
-    assert [len(x) for x, _ in batches] == [4] * 4
-    order = np.array(indices(batches)).reshape(2, 8)
-    assert set(order[0]) != set(order[1])
-
-
-def test_order_follows_from_the_seed_alone():
-    images, labels = numbered(22)
-
-    def order(seed, **kwargs):
-        arguments = {"batch_size": 11, "epochs": 2, **kwargs}
-        return indices(training_batches(images, labels, classes=7, seed=seed, **arguments))
-
-    assert order(3) == order(3) == order(3, batch_size=2)
-    assert order(3, epochs=3)[:44] == order(3)
-    assert order(3) != order(4)
-
-
-def test_augmentation_follows_from_seed_epoch_and_index():
-    """Whatever the batches: the same image in the same epoch looks the same."""
-    images = np.random.default_rng(0).integers(1, 256, (22, 6, 5, 1), dtype="uint8")
-    labels = np.arange(22)  # tell the images apart
-
-    def seen(seed, batch_size):
-        batches = training_batches(
-            images, labels, batch_size=batch_size, epochs=2, classes=22, seed=seed,
-            augment=flip_and_shift,
-        )  # fmt: skip
-        pictures = [
-            (int(np.argmax(one_hot)), picture.numpy().tobytes())
-            for batch, one_hots in batches
-            for picture, one_hot in zip(batch, one_hots, strict=True)
-        ]
-        return dict(pictures[:22]), dict(pictures[22:])
-
-    first = seen(3, 11)
-    assert len(first[0]) == len(first[1]) == 22
-    assert first == seen(3, 2) == seen(3, 22)
-    other = seen(4, 11)
-    # of 50 ways to look, two draws take the same one rarely
-    assert sum(first[0][i] != first[1][i] for i in range(22)) > 15
-    assert sum(first[0][i] != other[0][i] for i in range(22)) > 15
-
-
-def test_evaluation_batches_keep_the_order():
-    images, labels = numbered(10)
-    batches = list(evaluation_batches(images, labels, batch_size=4, classes=7))
-    assert [len(x) for x, _ in batches] == [4, 4, 2]
-    np.testing.assert_array_equal(np.concatenate([x for x, _ in batches]), images)
-    one_hot = np.concatenate([y for _, y in batches])
-    np.testing.assert_array_equal(one_hot.argmax(axis=1), labels)
-
-
-@pytest.mark.parametrize("batch_size", [0, 11])
-def test_bad_batch_size(batch_size):
-    with pytest.raises(ValueError, match="between 1 and the 10 images"):
-        training_batches(*numbered(10), batch_size=batch_size, epochs=1, classes=7, seed=0)
-
-
-# Augmentation
-
-
-def shifted(image, down, right):
-    """`np.roll` with black instead of what comes in again."""
-    height, width, _ = image.shape
-    out = np.zeros_like(image)
-    rows = slice(max(down, 0), height + min(down, 0))
-    columns = slice(max(right, 0), width + min(right, 0))
-    out[rows, columns] = np.roll(image, (down, right), axis=(0, 1))[rows, columns]
-    return out
-
-
-def test_flip_and_shift_makes_every_case_equally_often():
-    image = np.random.default_rng(0).integers(1, 256, (7, 5, 3), dtype="uint8")
-    cases = {
-        shifted(source, down, right).tobytes(): (flip, down, right)
-        for flip, source in enumerate((image, image[:, ::-1]))
-        for down in (-1, 0, 1)
-        for right in (-1, 0, 1)
-    }
-    assert len(cases) == 18
-    augment = tf.function(lambda seed: flip_and_shift(image, seed, pixels=1))
-    draws = [augment(tf.constant([3, i])) for i in range(540)]
-    assert draws[0].shape == image.shape and draws[0].dtype == tf.uint8
-    found = np.array([cases[draw.numpy().tobytes()] for draw in draws])  # KeyError: another case
-    # 5 standard deviations of a binomial around the expected counts
-    for flip in (0, 1):
-        assert abs((found[:, 0] == flip).sum() - 270) < 5 * math.sqrt(540 / 4)
-    for axis in (1, 2):
-        for shift in (-1, 0, 1):
-            assert abs((found[:, axis] == shift).sum() - 180) < 5 * math.sqrt(540 * 2 / 9)
-
-
-def test_flip_and_shift_repeats():
-    image = np.random.default_rng(0).integers(1, 256, (7, 5, 1), dtype="uint8")
-    for seed in ([0, 0], [5, -7]):
-        np.testing.assert_array_equal(flip_and_shift(image, seed), flip_and_shift(image, seed))
-
-
-# Schedule
 
 
 def test_schedule_by_hand():
