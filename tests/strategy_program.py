@@ -28,7 +28,7 @@ def tiny_recipe():
         recipes.smoke("imagenet1k"), images=88, classes=7, embed_dims=(32,), depths=(1,),
         window_size=(2,), image_size=8, drop_path_rate=0.0, epochs=4, batch_size=16, accumulation=2,
         clip_norm=0.5, ema=0.9, repeats=3, mixup=0.8, cutmix=1.0, schedule="step",
-        warmup_epochs=1, learning_rate=1e-3, rate_batch=16, auto_augment="", color_jitter=0.4,
+        warmup_epochs=1, learning_rate=1e-3, rate_batch=16,
     )  # fmt: skip
 
 
