@@ -130,10 +130,15 @@ def test_skipped_steps_are_not_decoded(tmp_path):
 @pytest.mark.parametrize("workers, repeats, replicas", [(2, 1, 1), (2, 1, 4), (4, 3, 4)])
 def test_workers_share_the_batch(photos, workers, repeats, replicas):
     source = open_source("folder", "train", data=photos)
-    options = {"batch_size": 4, "repeats": repeats, "replicas": replicas, "augment_image": jitter}
+    options = {"batch_size": 8, "repeats": repeats, "augment_image": jitter}
     if replicas > 1:
         options["augment_batch"] = blend
+    alone = run(source, **options)
+    options["replicas"] = replicas
     whole = run(source, **options)
+    for (images, _), (others, _) in zip(whole, alone, strict=True):  # in another order
+        sums, wanted = (np.sort(x.reshape(8, -1).sum(axis=1)) for x in (images, others))
+        np.testing.assert_allclose(sums, wanted, rtol=1e-5)
     parts = [run(source, shard=(index, workers), **options) for index in range(workers)]
     joined = [
         tuple(np.concatenate(x) for x in zip(*batch, strict=True))

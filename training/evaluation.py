@@ -9,7 +9,8 @@ def evaluate(step, batches, *, multi_label=False, each_batch=None):
 
     Args:
         step: see `training.steps.evaluation_step`.
-        batches: pairs `(images, labels float32 (B, classes))`; the last may be smaller.
+        batches: pairs `(images, labels float32 (B, classes))`, the last may be smaller; or, with
+            several replicas, the triples of `training.replicas.spread_whole`.
         multi_label: whether an image may belong to several classes.
         each_batch: optional function that is called before each batch.
 
@@ -27,14 +28,15 @@ def evaluate(step, batches, *, multi_label=False, each_batch=None):
     """
     sums = tf.zeros(4, tf.float64)
     scores, truth = [], []
-    for images, labels in batches:
+    for batch in batches:
         if each_batch is not None:
             each_batch()
-        more, probabilities = step(images, labels)
+        more, rows = step(*batch)
         sums += tf.cast(more, tf.float64)
         if multi_label:
-            scores.append(probabilities.numpy())
-            truth.append(labels.numpy())
+            probabilities, labels, weights = (row.numpy() for row in rows)
+            scores.append(probabilities[weights > 0])
+            truth.append(labels[weights > 0])
     loss, first, five, count = sums.numpy().tolist()
     if not count:
         raise ValueError("there is not a single image to evaluate on.")

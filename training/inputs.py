@@ -6,6 +6,7 @@ from typing import Any
 from training.augmentation import batch_augmentation, image_augmentation
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.sources import open_source
+from training.replicas import spread, spread_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +145,37 @@ def eval_batches(recipe, source, *, batch_size=None, **options):
         std=std,
         **options,
     )
+
+
+def spread_training(strategy, recipe, inputs, *, start_step=0, **options):
+    """`train_batches` on the replicas of a strategy: the same global batches however many.
+
+    Returns:
+        An iterable, see `training.replicas.spread`.
+    """
+
+    def of_worker(shard):
+        return train_batches(
+            recipe, inputs, start_step=start_step, shard=shard,
+            replicas=strategy.num_replicas_in_sync, **options,
+        )  # fmt: skip
+
+    steps = recipe.epochs * inputs.steps_per_epoch - start_step
+    return spread(strategy, of_worker, recipe.batch_size, steps)
+
+
+def spread_evaluation(strategy, recipe, source, *, batch_size=None, **options):
+    """`eval_batches` on the replicas of a strategy.
+
+    Returns:
+        An iterable, see `training.replicas.spread_whole`.
+    """
+    batch_size = batch_size or min(recipe.batch_size, 250)
+
+    def of_worker(shard):
+        return eval_batches(recipe, source, batch_size=batch_size, shard=shard, **options)
+
+    return spread_whole(strategy, of_worker, batch_size, source.count)
 
 
 def _statistics(recipe):

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,19 @@ import tensorflow as tf
 from training import checkpoint
 from training.evaluation import evaluate
 from training.logs import Progress, TensorBoard, write_csv
+from training.replicas import workers_of
 from training.steps import evaluation_step, image_losses, training_step
+from training.stopping import Stopped
+from training.workers import anyone, from_chief, is_chief, same_everywhere
 
 LAST, BEST = Path("checkpoints", "last.npz"), Path("checkpoints", "best.weights.h5")
 
 
-class Stopped(Exception):
-    """The run was asked to stop; its state is saved."""
-
-
 class NotFinite(RuntimeError):
     """The loss is no number any more."""
+
+
+AGREE_EVERY = 10  # steps between the workers' asking each other whether to stop
 
 
 @dataclasses.dataclass
@@ -74,7 +75,7 @@ def averages(model):
             np.array(v.value),
             dtype=v.dtype,
             trainable=False,
-            aggregation="only_first_replica",  # the replicas agree on it
+            aggregation="none",  # each replica has its own copy, and all agree
             name="average",
         )
         for v in model.trainable_variables
@@ -102,13 +103,15 @@ def train(recipe, parts, batches, validation, folder, *, steps_per_epoch, figure
 
     Keeps in `folder`: `checkpoints/last.npz`, the whole state, after each epoch and each
     `save_every` steps; `checkpoints/best.weights.h5`, the weights (averaged ones, if there are
-    any) of the epoch whose validation was best; `log.csv` and `tensorboard/`.
+    any) of the epoch whose validation was best; `log.csv` and `tensorboard/`. Of several workers
+    only the chief reads and writes it.
 
     Args:
         recipe: a `training.recipe.Recipe`.
         parts: `Parts`.
-        batches: a function from a step to a `tf.data.Dataset` of the batches from there on.
-        validation: a `tf.data.Dataset`, gone through after every epoch.
+        batches: a function from a step to an iterable of the batches from there on, see
+            `training.replicas.spread`.
+        validation: an iterable of batches, gone through after every epoch.
         folder: the run's folder.
         steps_per_epoch: batches an epoch.
         figure: what the best epoch is best in, such as "accuracy" or "auc".
@@ -129,21 +132,32 @@ def train(recipe, parts, batches, validation, folder, *, steps_per_epoch, figure
 
     >>> train(recipe, parts, batches, validation, "runs/mine", steps_per_epoch=100)
     """
-    folder = Path(folder)
-    position, total = Position(), recipe.epochs * steps_per_epoch
-    try:
-        (folder / LAST.parent).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise checkpoint.WriteError(
-            f"{folder / LAST.parent} cannot be made: {error.strerror}."
-        ) from error
-    checkpoint.remove_leftovers(folder)
-    checkpoint.remove_leftovers(folder / LAST.parent)
-    if (folder / LAST).exists():
-        position = Position(**checkpoint.restore(folder / LAST, parts.variables()))
+    folder, strategy = Path(folder), parts.strategy
+    total, several = recipe.epochs * steps_per_epoch, workers_of(strategy) > 1
+    board: Any = None
+
+    def begin():
+        """What the chief does first; the position in plain data."""
+        nonlocal board
+        position = Position()
+        try:
+            (folder / LAST.parent).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise checkpoint.WriteError(
+                f"{folder / LAST.parent} cannot be made: {error.strerror}."
+            ) from error
+        checkpoint.remove_leftovers(folder)
+        checkpoint.remove_leftovers(folder / LAST.parent)
+        if (folder / LAST).exists():
+            position = Position(**checkpoint.restore(folder / LAST, parts.variables()))
+        write_csv(folder / "log.csv", position.history)
+        board = TensorBoard(folder / "tensorboard", position.history)
+        return dataclasses.asdict(position)
+
+    position = Position(**from_chief(strategy, begin, ValueError, checkpoint.WriteError))
+    same_everywhere(strategy, [v for group in parts.variables().values() for v in group])
+    if position.step:
         print(f"resumed at step {position.step:,} of {total:,}")
-    write_csv(folder / "log.csv", position.history)
-    board = TensorBoard(folder / "tensorboard", position.history)
     step_function = training_step(
         parts.strategy, parts.model, parts.optimizer,
         image_losses(recipe.multi_label, recipe.label_smoothing),
@@ -157,63 +171,83 @@ def train(recipe, parts, batches, validation, folder, *, steps_per_epoch, figure
     )  # fmt: skip
     progress = Progress(steps_per_epoch, recipe.epochs, recipe.batch_size, position.step)
 
+    sums = tf.constant(position.sums, tf.float64)
+
     def save():
+        position.sums = [float(x) for x in sums]  # waits for the device
         if not all(map(math.isfinite, position.sums)):
             raise NotFinite(
                 f"the loss is not finite any more by step {position.step:,}; {folder / LAST}, if "
                 "there, is from before; a lower learning_rate, clip_norm=1 or bfloat16 may help."
             )
-        checkpoint.save(folder / LAST, parts.variables(), dataclasses.asdict(position))
+        from_chief(
+            strategy,
+            lambda: checkpoint.save(folder / LAST, parts.variables(), dataclasses.asdict(position)),
+            checkpoint.WriteError,
+        )
 
-    def check_stop():
-        if stop is not None and stop.requested:
-            raise Stopped(f"stopped by {stop.requested} at step {position.step:,} of {total:,}")
+    def check_stop(saved=True):
+        """Ends the run if any worker was asked to."""
+        if several and position.step % AGREE_EVERY:  # the workers ask each other at times only
+            return
+        if anyone(strategy, stop is not None and stop.requested):
+            if not saved:
+                save()
+            by = (stop.requested if stop is not None else "") or "another worker"
+            raise Stopped(f"stopped by {by} at step {position.step:,} of {total:,}")
 
     def end_epoch():
         """Evaluates and logs; what is done here is done again if it is interrupted."""
+        nonlocal sums
         loss, right, count = position.sums
         epoch = len(position.history)
         rate = float(parts.schedule(position.step - 1))
         row = {"epoch": epoch, "loss": loss / count, "accuracy": right / count}
         with parts.averaged() as model:
             figures = evaluate(
-                evaluation, validation, multi_label=recipe.multi_label, each_batch=check_stop
+                evaluation,
+                validation,
+                multi_label=recipe.multi_label,
+                each_batch=None if several else check_stop,
             )
             row |= {f"val_{name}": value for name, value in figures.items()}
             row["learning_rate"] = rate
             earlier = [past[f"val_{figure}"] for past in position.history]
             if not earlier or figures[figure] > max(earlier):
-                save_weights(model, folder / BEST)
+                from_chief(
+                    strategy, lambda: save_weights(model, folder / BEST), checkpoint.WriteError
+                )
         position.history.append(row)
-        position.sums = [0.0, 0.0, 0.0]
+        sums = tf.zeros(3, tf.float64)
         save()
-        write_csv(folder / "log.csv", position.history)
-        board.add(row)
+        if is_chief(strategy):
+            write_csv(folder / "log.csv", position.history)
+            board.add(row)
         progress.epoch_ended(row, position.step)
 
-    iterator, sums = None, tf.constant(position.sums, tf.float64)
+    iterator, saved = None, True
     try:
         while True:
             due = position.step // steps_per_epoch > len(position.history)
             if due:
                 end_epoch()
-                sums = tf.zeros(3, tf.float64)
             if position.step >= total:
                 return position.history, progress.images_per_second()
-            check_stop()
+            check_stop(saved)
             if iterator is None:
                 iterator = iter(batches(position.step))
             begun = time.monotonic()
             sums += tf.cast(step_function(*next(iterator)), tf.float64)
             position.step += 1
-            epoch_done = position.step % steps_per_epoch == 0
-            save_due = save_every and position.step % save_every == 0
-            if epoch_done or save_due or (stop is not None and stop.requested):
-                position.sums = [float(x) for x in sums]  # waits for the device
+            saved = position.step % steps_per_epoch == 0
+            saved |= bool(save_every and position.step % save_every == 0)
+            saved |= not several and stop is not None and bool(stop.requested)
+            if saved:
                 save()
             progress.stepped(position.step, time.monotonic() - begun)
     finally:
-        board.close()
+        if board is not None:
+            board.close()
 
 
 def save_weights(model, path):
@@ -242,33 +276,3 @@ def save_model(model, path):
     """
     with checkpoint.replacing(Path(path)) as aside:
         model.save(aside)
-
-
-class StopRequest:
-    """Notes SIGTERM and SIGINT, for the loop to end after a step; a second SIGINT interrupts.
-
-    Attributes:
-        requested: the name of the signal, or "".
-
-    Example:
-
-    >>> with StopRequest() as stop:
-    ...     train(recipe, parts, batches, validation, folder, steps_per_epoch=9, stop=stop)
-    """
-
-    def __init__(self):
-        self.requested, self.before = "", {}
-
-    def __enter__(self):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self.before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, _frame):
-        if self.requested and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.requested = signal.Signals(number).name

@@ -18,6 +18,8 @@ from training.data.readable import Skipped
 from training.logs import duration
 from training.loop import LAST, save_model, train
 from training.report import versions
+from training.strategy import check_fits, describe
+from training.workers import from_chief
 
 
 @dataclasses.dataclass
@@ -46,7 +48,7 @@ class Finished:
 
 
 def run(recipe, folder, *, seed=0, smoke=False, data_path=None, skip_corrupt=False,
-        save_every=0, jit_compile=False, stop=None):  # fmt: skip
+        save_every=0, jit_compile=False, stop=None, strategy=None):  # fmt: skip
     """Trains, from the checkpoint in `folder` if there is one; then evaluates and exports.
 
     Args:
@@ -58,12 +60,15 @@ def run(recipe, folder, *, seed=0, smoke=False, data_path=None, skip_corrupt=Fal
         skip_corrupt: whether images that cannot be read are left out.
         save_every: steps between checkpoints within an epoch, 0 for none.
         jit_compile: whether XLA compiles the steps.
-        stop: optional `training.loop.StopRequest`.
+        stop: optional `training.stopping.StopRequest`.
+        strategy: optional `tf.distribute.Strategy`, see `training.strategy.open_strategy`; one
+            device without it. Of several workers the chief alone writes to `folder`.
 
     Returns:
         The report, a dict, as in `report.json`.
 
     Raises:
+        LostWorker: another worker is gone.
         ValueError: images, weights or the checkpoint do not fit.
         WriteError: a file cannot be written.
         NotFinite: the loss is no number any more.
@@ -74,29 +79,57 @@ def run(recipe, folder, *, seed=0, smoke=False, data_path=None, skip_corrupt=Fal
     >>> run(recipe, Path("runs/mine"))["accuracy"]
     """
     begun = time.monotonic()
-    folder = Path(folder)
+    folder, strategy = Path(folder), strategy or tf.distribute.get_strategy()
+    check_fits(strategy, recipe, jit_compile)
     keras.utils.set_random_seed(seed)
     if recipe.deterministic:
         # keras-cv's layers ask for it, and never draw from it here
         tf.random.set_global_generator(tf.random.Generator.from_seed(seed, alg="philox"))
         tf.config.experimental.enable_op_determinism()
     inputs = data.open_inputs(recipe, data_path)
-    if (folder / LAST).exists():
+    if from_chief(strategy, lambda: (folder / LAST).exists()):
         recipe = dataclasses.replace(recipe, weights="")  # the checkpoint has newer ones
-    parts = build_parts(
-        recipe, inputs.classes, inputs.steps_per_epoch, tf.distribute.get_strategy()
-    )
+    parts = build_parts(recipe, inputs.classes, inputs.steps_per_epoch, strategy)
     print(
         f"{parts.model.count_params():,} weights, {inputs.source.count:,} images to learn from, "
         f"{inputs.held_out.count:,} held out"
     )
     skipped = Skipped()
     reading = {"skip_corrupt": skip_corrupt, "skipped": skipped}
+
+    def finish(trained, history, speed):
+        """Exports the model; gives the report."""
+        model = for_pixels(recipe, trained, inputs.classes)
+        finished = export(recipe, folder, seed, smoke, model, inputs, history)
+        own: Callable = getattr(recipes.load(recipe.name), "finish", lambda run: {})
+        scores = {k.removeprefix("val_"): v for k, v in history[-1].items() if k[:4] == "val_"}
+        report = {
+            "recipe": recipe.name,
+            "smoke": smoke,
+            "seed": seed,
+            "settings": recipe.to_dict(),
+            "devices": describe(strategy),
+            "weights": model.count_params(),
+            **scores,
+            "images_per_second": None if speed != speed else round(speed, 1),
+            "seconds": round(time.monotonic() - begun, 1),
+            "versions": versions(),
+        }
+        if skip_corrupt:
+            report["skipped_images"] = len(skipped)
+            print(f"{len(skipped)} images could not be read and were left out")
+        report |= own(finished)
+        report["seconds"] = round(time.monotonic() - begun, 1)
+        run_folder.write_json(folder / run_folder.REPORT, report)
+        return report
+
     history, speed = train(
         recipe,
         parts,
-        lambda step: data.train_batches(recipe, inputs, seed=seed, start_step=step, **reading),
-        data.eval_batches(recipe, inputs.held_out, **reading),
+        lambda step: data.spread_training(
+            strategy, recipe, inputs, seed=seed, start_step=step, **reading
+        ),
+        data.spread_evaluation(strategy, recipe, inputs.held_out, **reading),
         folder,
         steps_per_epoch=inputs.steps_per_epoch,
         figure="auc" if recipe.multi_label else "accuracy",
@@ -105,28 +138,7 @@ def run(recipe, folder, *, seed=0, smoke=False, data_path=None, skip_corrupt=Fal
         stop=stop,
     )
     with parts.averaged() as trained:
-        model = for_pixels(recipe, trained, inputs.classes)
-    finished = export(recipe, folder, seed, smoke, model, inputs, history)
-    own: Callable = getattr(recipes.load(recipe.name), "finish", lambda run: {})
-    figures = {k.removeprefix("val_"): v for k, v in history[-1].items() if k.startswith("val_")}
-    report = {
-        "recipe": recipe.name,
-        "smoke": smoke,
-        "seed": seed,
-        "settings": recipe.to_dict(),
-        "weights": model.count_params(),
-        **figures,
-        "images_per_second": None if speed != speed else round(speed, 1),
-        "seconds": round(time.monotonic() - begun, 1),
-        "versions": versions(),
-    }
-    if skip_corrupt:
-        report["skipped_images"] = len(skipped)
-        print(f"{len(skipped)} images could not be read and were left out")
-    report |= own(finished)
-    report["seconds"] = round(time.monotonic() - begun, 1)
-    run_folder.write_json(folder / run_folder.REPORT, report)
-    return report
+        return from_chief(strategy, lambda: finish(trained, history, speed))
 
 
 def for_pixels(recipe, model, classes):

@@ -4,8 +4,12 @@ Losses are sums over images divided by the size of the global batch, so that add
 over parts of a batch and over replicas gives the gradient of the whole batch.
 """
 
+import contextlib
+
 import keras
 import tensorflow as tf
+
+FAR_APART = 87_178_291  # between the seeds of replicas; a prime, so that they do not meet soon
 
 
 def image_losses(multi_label=False, label_smoothing=0.0):
@@ -56,17 +60,18 @@ def training_step(
         optimizer: a built Keras optimizer that does not clip by itself; wrapped in a
             `LossScaleOptimizer` for float16.
         losses: see `image_losses`.
-        batch_size: images of the global batch.
+        batch_size: images of the global batch, a multiple of replicas times `accumulation`.
         accumulation: in how many parts a replica goes through its share.
         clip_norm: greatest norm of the gradients together, 0 for none.
         average: variables that hold the moving average of the trainable ones, or none.
         ema: share of the average that a step keeps.
         multi_label: see `image_losses`.
-        jit_compile: whether XLA compiles the step.
+        jit_compile: whether XLA compiles the step; for a single replica only.
 
     Returns:
         A function `(images (B, H, W, channels), labels (B, classes)) -> (3,)` float32: the sum of
-        the losses, the number of right answers, the number of images, over all replicas.
+        the losses, the number of right answers, the number of images, over all replicas. With
+        several replicas it takes what `training.replicas.spread` gives.
 
     Example:
 
@@ -75,6 +80,9 @@ def training_step(
     """
     replicas = strategy.num_replicas_in_sync
     variables = model.trainable_variables
+    seeds = seeds_of(model) if replicas > 1 else []
+    if replicas > 1:  # the step adds up itself, before it clips: Keras shall not do it again
+        optimizer._all_reduce_sum_gradients = lambda pairs: pairs
 
     def gradients_of(images, labels):
         with tf.GradientTape() as tape:
@@ -109,29 +117,59 @@ def training_step(
         return gradients, sums
 
     def replica_step(images, labels):
-        gradients, sums = (in_parts if accumulation > 1 else gradients_of)(images, labels)
         context = tf.distribute.get_replica_context()
+        with own_draws(seeds, context.replica_id_in_sync_group):
+            gradients, sums = (in_parts if accumulation > 1 else gradients_of)(images, labels)
         if replicas > 1:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         if clip_norm:
             # float16: gradients are still multiplied by the scale of the loss
             limit = clip_norm * tf.cast(getattr(optimizer, "dynamic_scale", 1.0), tf.float32)
             gradients, _ = tf.clip_by_global_norm(gradients, limit)
-        if replicas > 1:  # Keras adds up over the replicas once more
-            gradients = [gradient / replicas for gradient in gradients]
         optimizer.apply(gradients, variables)
         for mean, variable in zip(average, variables, strict=bool(average)):
             mean.assign(ema * mean.value + (1 - ema) * variable.value)
         return sums
 
-    compiled = tf.function(replica_step, jit_compile=jit_compile, autograph=False)
+    if jit_compile:  # replicas meet in the step, which a function of its own would forbid
+        replica_step = tf.function(replica_step, jit_compile=True, autograph=False)
 
     @tf.function(autograph=False)
     def step(images, labels):
-        sums = strategy.run(compiled, args=(images, labels))
+        sums = strategy.run(replica_step, args=(images, labels))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
     return step
+
+
+def seeds_of(model):
+    """The states of a model's random numbers: what dropout and stochastic depth draw from."""
+    return [v for v in model.variables if v.path.endswith("seed_generator_state")]
+
+
+@contextlib.contextmanager
+def own_draws(seeds, replica):
+    """Within the block each replica draws its own random numbers, the first as one alone does.
+
+    After it the states are alike on all replicas again, so that a checkpoint holds one of them and
+    goes on with any number of replicas.
+
+    Args:
+        seeds: see `seeds_of`; each replica has its own copy of them.
+        replica: number of the replica, int or scalar tensor.
+
+    Example:
+
+    >>> with own_draws(seeds_of(model), context.replica_id_in_sync_group):
+    ...     model(images, training=True)
+    """
+    for seed in seeds:  # (seed, draws so far)
+        apart = tf.cast(replica, seed.value.dtype) * FAR_APART
+        seed.assign(seed.value + tf.stack([apart, tf.zeros_like(apart)]))
+    yield
+    for seed in seeds:
+        apart = tf.cast(replica, seed.value.dtype) * FAR_APART
+        seed.assign(seed.value - tf.stack([apart, tf.zeros_like(apart)]))
 
 
 def evaluation_step(strategy, model, losses, *, multi_label=False):
@@ -144,16 +182,18 @@ def evaluation_step(strategy, model, losses, *, multi_label=False):
         multi_label: see `image_losses`.
 
     Returns:
-        A function `(images, labels) -> (sums, probabilities)`: float32 (4,) with the sum of the
-        losses, the numbers of right first answers, of right ones among the first five, and of
-        images; and the probabilities (B, classes).
+        A function `(images, labels, weights=None) -> (sums, rows)`: float32 (4,) with the sum of
+        the losses, the numbers of right first answers, of right ones among the first five, and of
+        images, over all replicas. `weights` (B,) is 1 for an image, 0 for what only fills the
+        batch up. `rows` is `(probabilities, labels, weights)` of the global batch for multi-label
+        data, else `()`.
 
     Example:
 
-    >>> sums, probabilities = evaluation_step(strategy, model, image_losses())(images, labels)
+    >>> sums, _ = evaluation_step(strategy, model, image_losses())(images, labels)
     """
 
-    def replica_step(images, labels):
+    def replica_step(images, labels, weights):
         probabilities = tf.cast(model(images, training=False), tf.float32)
         first = right_answers(labels, probabilities, multi_label)
         if multi_label:
@@ -162,13 +202,17 @@ def evaluation_step(strategy, model, losses, *, multi_label=False):
             best = tf.math.top_k(probabilities, min(5, probabilities.shape[-1])).indices
             right = tf.equal(best, tf.argmax(labels, -1, output_type=tf.int32)[:, None])
             five = tf.cast(tf.reduce_any(right, axis=-1), tf.float32)
+        if weights is None:
+            weights = tf.ones_like(first)
         each = [losses(labels, probabilities), first, five, tf.ones_like(first)]
-        return tf.stack([tf.reduce_sum(x) for x in each]), probabilities
+        sums = tf.stack([tf.reduce_sum(tf.where(weights > 0, x, 0)) for x in each])
+        return sums, (probabilities, labels, weights) if multi_label else ()
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def step(images, labels):
-        sums, probabilities = strategy.run(replica_step, args=(images, labels))
-        sums = strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
-        return sums, tf.concat(strategy.experimental_local_results(probabilities), axis=0)
+    def step(images, labels, weights=None):
+        sums, rows = strategy.run(replica_step, args=(images, labels, weights))
+        if strategy.num_replicas_in_sync > 1:
+            rows = tuple(strategy.gather(row, axis=0) for row in rows)
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None), rows
 
     return step

@@ -10,9 +10,10 @@ import signal
 import sys
 from pathlib import Path
 
-from training import recipes
+from training import devices, recipes
 from training.quiet import line_by_line, quiet_import
 
+TRY_AGAIN = 75  # exit status where a worker was lost, as of sysexits.h
 SPECS = ("tfds:", "folder:", "csv:", "tfrecord:")  # what --data may begin with
 
 
@@ -37,7 +38,8 @@ def _main(options):
         raise ValueError("--recipe NAME is missing; --help lists the recipes")
     with quiet_import():
         from training import run_folder
-    plan = plan_run(options, run_folder)
+    cluster = devices.cluster(options)
+    plan = plan_run(options, run_folder, chief=cluster.index == 0)
     if options.dry_run:
         with quiet_import():
             from training.dry_run import describe
@@ -47,34 +49,54 @@ def _main(options):
         import tensorflow as tf
 
         from training.checkpoint import WriteError
-        from training.loop import NotFinite, Stopped, StopRequest
+        from training.loop import NotFinite
         from training.report import versions
         from training.run import print_report, run
-    folder, recipe = plan["folder"], plan["recipe"]
-    if folder is None:
+        from training.stopping import Stopped, StopRequest
+        from training.strategy import check_fits
+        from training.strategy import describe as describe_devices
+        from training.workers import LostWorker, together
+    folder, recipe, chief = plan["folder"], plan["recipe"], cluster.index == 0
+    if plan["record"] is not None and (folder / run_folder.REPORT).exists():
+        print(f"{folder} is complete; {run_folder.REPORT} has its figures.")
+        return 0
+    strategy = devices.open_devices(options, cluster, facts(options, plan, versions()))
+    check_fits(strategy, recipe, options.jit)
+    if folder is None and not chief:
+        folder = Path(options.output or run_folder.FIRST_RUNS / recipe.name)
+    elif folder is None:
         folder = run_folder.new_folder(options.output, recipe.name)
     resume = f"python -m training.train --resume {folder}"
     try:
-        if plan["record"] is None:
+        if not chief:
+            pass  # the chief writes
+        elif plan["record"] is None:
             run_folder.write_record(
                 folder, recipe, plan["seed"], plan["smoke"], plan["data"], versions()
             )
-        elif (folder / run_folder.REPORT).exists():
-            print(f"{folder} is complete; {run_folder.REPORT} has its figures.")
-            return 0
         elif plan["record"]["versions"] != versions():
             print(f"note: other versions than the run began with, see {folder}/run.json")
         print(f"Recipe {recipe.name}, seed {plan['seed']}; the run is kept in {folder}")
-        with StopRequest() as stop:
+        if strategy.num_replicas_in_sync > 1:
+            print(f"on {describe_devices(strategy)}")
+        with StopRequest() as stop, together(strategy):
             report = run(
                 recipe, folder, seed=plan["seed"], smoke=plan["smoke"], data_path=plan["data"],
                 skip_corrupt=options.skip_corrupt, save_every=options.save_every,
-                jit_compile=options.jit, stop=stop,
+                jit_compile=options.jit, stop=stop, strategy=strategy,
             )  # fmt: skip
-        print_report(report, folder)
+        if chief:
+            print_report(report, folder)
     except Stopped as error:
         print(f"{error}; the state is saved, go on with: {resume}", file=sys.stderr)
-        return 128 + signal.Signals[stop.requested]
+        return 128 + signal.Signals[stop.requested or "SIGTERM"]
+    except LostWorker as error:
+        print(
+            f"error: {error} The last checkpoint is intact; start all workers again, with "
+            f"--resume {folder}",
+            file=sys.stderr,
+        )
+        return TRY_AGAIN
     except (WriteError, NotFinite) as error:
         print(f"error: {error} Go on with: {resume}", file=sys.stderr)
         return 1
@@ -85,12 +107,25 @@ def _main(options):
     return 0
 
 
-def plan_run(options, run_folder):
+def facts(options, plan, versions):
+    """What all workers of a training must agree on, plain data."""
+    return {
+        "recipe": plan["recipe"].to_dict(),
+        "versions": {k: v for k, v in versions.items() if k in ("keras", "tensorflow", "numpy")},
+        **{key: plan[key] for key in ("seed", "smoke")},
+        "--skip-corrupt": options.skip_corrupt,
+        "--save-every": options.save_every,
+        "--jit": options.jit,
+    }
+
+
+def plan_run(options, run_folder, chief=True):
     """What to do, from the options and, for a run that goes on, its record.
 
     Args:
         options: the parsed options.
         run_folder: the module `training.run_folder`.
+        chief: whether this process keeps the run's folder; others may not see it.
 
     Returns:
         A dict of `recipe`, `seed`, `smoke`, `data`, `folder` and `record`, the last two `None`
@@ -99,7 +134,11 @@ def plan_run(options, run_folder):
     Raises:
         ValueError: options are wrong, or differ from those the run began with.
     """
-    folder, record, began = _folder_to_resume(options, run_folder)
+    seen = chief or (options.resume and Path(options.resume, run_folder.RECORD).exists())
+    if not seen and options.recipe:  # then the chief's record is as good as one's own
+        folder = record = began = None
+    else:
+        folder, record, began = _folder_to_resume(options, run_folder)
     overrides = dict(options.set)
     if options.precision:
         overrides["precision"] = options.precision
@@ -263,6 +302,7 @@ def _parser():
         action="store_true",
         help="print figures, size, steps and memory of what would be trained, and stop",
     )
+    devices.add_arguments(parser)
     return parser
 
 

@@ -111,8 +111,9 @@ class RandAugment(SeededLayer, keras_cv.layers.RandomAugmentationPipeline):
 
     def _augment(self, inputs):
         image, slots = inputs[IMAGES], self.draw(inputs[SEEDS])
+        fill = self.fill_inline if in_cluster() else self.fill_slot
         for slot in range(self.augmentations_per_image):
-            image = self.fill_slot(image, *(numbers[slot] for numbers in slots))
+            image = fill(image, *(numbers[slot] for numbers in slots))
         return {**inputs, IMAGES: image}
 
     def draw(self, seed):
@@ -129,6 +130,10 @@ class RandAugment(SeededLayer, keras_cv.layers.RandomAugmentationPipeline):
     # A function of its own is traced once, not for each slot and each dataset: seconds less.
     @tf.function(autograph=False)
     def fill_slot(self, image, chosen, *numbers):
+        """`fill_inline` as a function of its own."""
+        return self.fill_inline(image, chosen, *numbers)
+
+    def fill_inline(self, image, chosen, *numbers):
         """One drawn operation on an image (H, W, C), or none."""
         branches = [
             lambda image, *numbers, layer=layer: layer.augment_image(image, layer.drawn(*numbers))
@@ -147,6 +152,11 @@ class RandAugment(SeededLayer, keras_cv.layers.RandomAugmentationPipeline):
     def from_config(cls, config):
         """A layer with these arguments."""
         return cls(**config)
+
+
+def in_cluster():
+    """Whether several machines train: then `tf.data` would place functions on the first of them."""
+    return any("/job:worker" in device.name for device in tf.config.list_logical_devices())
 
 
 def deserialize_layer(layer):

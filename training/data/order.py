@@ -24,17 +24,20 @@ def stream_seed(seed, stream, number):
     return tf.random.experimental.stateless_fold_in(tf.constant([seed, stream], tf.int32), number)
 
 
-def rows_of(batch_size, *, repeats=1, replicas=1, shard=(0, 1)):
+def rows_of(batch_size, *, repeats=1, replicas=1, shard=(0, 1), pairs=False):
     """Which places of an epoch's sequence make up a worker's part of a batch, row by row.
 
     The sequence shows each picture `repeats` times in succession. It is dealt out to the
     replicas in turn, as timm's RepeatAugSampler does, so that copies fall on different replicas.
+    Which pictures a global batch holds depends neither on replicas nor on workers.
 
     Args:
         batch_size: pictures in the global batch.
         repeats: copies of a picture.
         replicas: contiguous parts of the global batch.
         shard: `(index, workers)`.
+        pairs: whether each worker needs the mirror image in the batch, `batch_size - 1 - place`,
+            of each of its places, to mix the two.
 
     Returns:
         int64 (batch_size / workers,), in [0, batch_size).
@@ -56,11 +59,20 @@ def rows_of(batch_size, *, repeats=1, replicas=1, shard=(0, 1)):
                 f"`batch_size` must be a multiple of the {name}. Received: {batch_size} and {parts}"
             )
     places = np.arange(batch_size)
-    if repeats > 1:
-        if replicas % workers:
-            raise ValueError(
-                f"`replicas` must be a multiple of the workers. Received: {replicas} and {workers}"
-            )
+    if (repeats > 1 or pairs) and replicas % workers:
+        raise ValueError(
+            f"`replicas` must be a multiple of the workers. Received: {replicas} and {workers}"
+        )
+    whole = batch_size % (2 * replicas) == 0
+    if pairs and workers > 1 and not whole:
+        raise ValueError(
+            "`batch_size` must be a multiple of twice the replicas where pictures are mixed in "
+            f"pairs (MixUp, CutMix). Received: {batch_size} and {replicas}"
+        )
+    if pairs and whole and replicas > 1:  # copies and pairs: dealt from both ends at once
+        replica = np.minimum(places, batch_size - 1 - places) % replicas
+        places = np.argsort(replica, stable=True)
+    elif repeats > 1:
         places = places.reshape(-1, replicas).T.reshape(-1)
     return places.reshape(workers, -1)[index]
 

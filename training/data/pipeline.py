@@ -3,6 +3,7 @@
 So a run can be repeated with any number of threads, and taken up again at any step.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from keras_regionvit.image_input import (
@@ -51,12 +52,12 @@ def training_batches(
         shift_pixels: for "shift".
         augment_image: optional function `(float32 (S, S, C) on 0..255, seed int32 (2,))` that
             gives float32 (S, S, C).
-        augment_batch: optional function `(images, labels, seed)` that gives the first two; each of
-            the `replicas` parts of the global batch passes through it by itself.
+        augment_batch: optional function `(images, labels, seed)` that gives the first two, each
+            row mixed with its mirror image in the batch, if any; all workers give the same seed.
         shard: `(index, workers)`: the worker and how many there are; a worker gets its contiguous
             part of each global batch.
-        replicas: in how many contiguous parts the global batch is used, over all workers; what a
-            batch holds depends on this number, not on the workers.
+        replicas: in how many contiguous parts the global batch is used, over all workers. Its
+            pictures, mixed or not, do not depend on that, only their order does.
         skip_corrupt: put another picture of the worker's part in the place of one that cannot be
             read, instead of raising an error.
         skipped: optional `Skipped`, told of each such picture.
@@ -88,12 +89,10 @@ def training_batches(
         raise ValueError(
             f"`start_step` must lie between 0 and the {epochs * steps} steps. Got: {start_step}"
         )
-    rows = rows_of(batch_size, repeats=repeats, replicas=replicas, shard=shard)
-    if augment_batch is not None and replicas % shard[1]:
-        raise ValueError(
-            f"`replicas` must be a multiple of the workers. Received: {replicas} and {shard[1]}"
-        )
-    parts = max(1, replicas // shard[1])  # of this worker
+    mixed = augment_batch is not None
+    dealt = rows_of(batch_size, repeats=repeats, replicas=replicas, shard=shard, pairs=mixed)
+    rows = np.sort(dealt) if mixed else dealt  # mirror images of the batch are so of the part
+    place = np.searchsorted(rows, dealt)
     first_epoch, first_step = divmod(start_step, steps)
     skipped = Skipped() if skipped is None else skipped
 
@@ -136,16 +135,10 @@ def training_batches(
             )
         if augment_batch is None:
             return images, labels
-        batch_seed = stream_seed(seed, BATCH, step)
-        mixed = []
-        for part, pair in enumerate(
-            zip(tf.split(images, parts), tf.split(labels, parts), strict=True)
-        ):
-            number = shard[0] * parts + part
-            part_seed = tf.random.experimental.stateless_fold_in(batch_seed, number)
-            mixed.append(augment_batch(*pair, part_seed))
-        images, labels = (tf.concat(x, 0) if parts > 1 else x[0] for x in zip(*mixed, strict=True))
-        return images, labels
+        images, labels = augment_batch(images, labels, stream_seed(seed, BATCH, step))
+        if np.array_equal(place, np.arange(len(rows))):
+            return images, labels
+        return tf.gather(images, place), tf.gather(labels, place)
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_of)
     batches = batches.map(example, num_parallel_calls=parallel, deterministic=True)
