@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from training import predict_folder
 from training.data import fashion_mnist
 from training.images import fit_image, open_image
 from training.quiet import line_by_line, quiet_import
@@ -39,6 +38,8 @@ def main(arguments=None):
 
 
 def _folder(options):
+    with quiet_import():
+        from training import predict_folder
     try:
         if not (options.folder and options.csv):
             raise ValueError("--folder and --csv go together: the pictures, and where rows go")
