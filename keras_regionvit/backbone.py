@@ -194,26 +194,26 @@ class RegionViTBackbone(keras.Model):
             setattr(self, switch, value)
 
     @classmethod
-    def from_variant(cls, name, **overrides):
+    def from_variant(cls, variant, **overrides):
         """A backbone of the paper's Table 2.
 
         Args:
-            name: one of `keras_regionvit.list_models()`.
+            variant: one of `keras_regionvit.list_models()`.
             **overrides: arguments of the constructor that differ from the table.
 
         Returns:
             A `RegionViTBackbone`.
 
         Raises:
-            ValueError: `name` is unknown, or an override is out of range.
+            ValueError: `variant` is unknown, or an override is out of range.
 
         Example:
 
         >>> RegionViTBackbone.from_variant("tiny_w14", peg=True, drop_path_rate=0.2)
         """
-        row = dataclasses.asdict(get_variant(name))
+        row = dataclasses.asdict(get_variant(variant))
         del row["paper"]
-        return cls(**{**row, "name": f"regionvit_{name}_backbone", **overrides})
+        return cls(**{**row, "name": f"regionvit_{variant}_backbone", **overrides})
 
     @property
     def pyramid_outputs(self):
