@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,8 +113,9 @@ class CProgram:
         if shutil.which("gcc") is None:
             raise ImportError("gcc is not installed")
         self.folder, self.repeats, self.seconds = folder, repeats, 0.0
-        self.scratch = tempfile.TemporaryDirectory()
-        self.program = Path(self.scratch.name, "serve")
+        self.scratch = Path(tempfile.mkdtemp())
+        weakref.finalize(self, shutil.rmtree, self.scratch, ignore_errors=True)
+        self.program = self.scratch / "serve"
         libraries = Path(tf.sysconfig.get_lib())
         source = Path(__file__).with_name("serve.c")
         # the libraries' names have versions, which -l does not find
@@ -124,7 +126,7 @@ class CProgram:
 
     def __call__(self, images):
         """Probabilities of float32 images."""
-        given, made = Path(self.scratch.name, "images"), Path(self.scratch.name, "probabilities")
+        given, made = self.scratch / "images", self.scratch / "probabilities"
         np.ascontiguousarray(images, "float32").tofile(given)
         command = [self.program, self.folder, given, made, *images.shape, self.repeats]
         done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
