@@ -25,6 +25,14 @@ def resident(process):
 
 def run(requests, clients):
     """Sends the requests; returns a dict of what was seen, with `wrong`, a list of sentences."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = pathlib.Path(scratch, "1")
+        export(folder)
+        return load(folder, requests, clients)
+
+
+def load(folder, requests, clients):
+    """`run` on a model that is exported already."""
     import grpc
     import tensorflow as tf
     from pictures import KINDS
@@ -32,9 +40,6 @@ def run(requests, clients):
     from test_serving import BAD
     from test_serving_requests import MALFORMED
 
-    scratch = tempfile.TemporaryDirectory()
-    folder = pathlib.Path(scratch.name, "1")
-    export(folder)
     good = list(KINDS.values())
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
     right = {k: v.numpy() for k, v in serve(image_bytes=tf.constant(good)).items()}

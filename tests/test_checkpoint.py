@@ -114,7 +114,7 @@ def test_killed_at_random_moments_and_resumed(whole, tmp_path, kills):
     for _ in range(kills):
         process = start(*COMMAND, "--output", tmp_path / "run", "--resume")
         wait_for(process, "images to learn from")
-        threading.Timer(seconds * draw.uniform(0.5, 1.0), process.kill).start()
+        threading.Timer(seconds * draw.uniform(0.2, 0.9), process.kill).start()
         process.communicate(timeout=300)
         last = tmp_path / "run" / LAST
         steps_seen.append(checkpoint.read_meta(last)["step"] if last.exists() else 0)

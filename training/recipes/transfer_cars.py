@@ -11,20 +11,12 @@ The set's own address is gone: the images come from a folder with train/CLASS/ a
 """
 
 from training.recipe import Recipe
+from training.transfer import TRANSFER
 
 RECIPE = Recipe(
     "transfer_cars",
     data="folder",
     eval_split="test",
     classes=196,
-    needs_weights=True,
-    batch_size=768,
-    epochs=1000,
-    warmup_epochs=5,
-    optimizer="sgd",
-    learning_rate=0.01,
-    rate_batch=768,
-    weight_decay=1e-4,
-    drop_path_rate=0.0,
-    erasing=0.0,
+    **TRANSFER,
 )

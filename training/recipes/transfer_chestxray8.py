@@ -12,6 +12,7 @@ the ROC curve, averaged over the findings; an image without any is a row without
 """
 
 from training.recipe import Recipe
+from training.transfer import TRANSFER
 
 RECIPE = Recipe(
     "transfer_chestxray8",
@@ -19,14 +20,5 @@ RECIPE = Recipe(
     eval_split="test",
     classes=14,
     multi_label=True,
-    needs_weights=True,
-    batch_size=768,
-    epochs=1000,
-    warmup_epochs=5,
-    optimizer="sgd",
-    learning_rate=0.01,
-    rate_batch=768,
-    weight_decay=1e-4,
-    drop_path_rate=0.0,
-    erasing=0.0,
+    **TRANSFER,
 )

@@ -10,20 +10,12 @@ table is followed. Momentum 0.9 with a look ahead is timm's "sgd".
 """
 
 from training.recipe import Recipe
+from training.transfer import TRANSFER
 
 RECIPE = Recipe(
     "transfer_cifar100",
     data="tfds:cifar100",
     eval_split="test",
     classes=100,
-    needs_weights=True,
-    batch_size=768,
-    epochs=1000,
-    warmup_epochs=5,
-    optimizer="sgd",
-    learning_rate=0.01,
-    rate_batch=768,
-    weight_decay=1e-4,
-    drop_path_rate=0.0,
-    erasing=0.0,
+    **TRANSFER,
 )
