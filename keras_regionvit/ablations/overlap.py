@@ -29,13 +29,28 @@ def cut(maps, grid, window_size):
     Returns:
         (B, R, S * S, C), zeros where a window reaches beyond the map.
     """
-    h, channels = halo(window_size), maps.shape[-1]
-    side = window_size + 2 * h
-    x = ops.pad(maps, [(0, 0), (h, h), (h, h), (0, 0)])
-    x = ops.take(x, _index(grid[0], window_size), axis=1)  # (B, Hr, S, Wr*M + 2h, C)
-    x = ops.take(x, _index(grid[1], window_size), axis=3)  # (B, Hr, S, Wr, S, C)
-    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # -> (B, Hr, Wr, S, S, C)
+    side, channels = window_size + 2 * halo(window_size), maps.shape[-1]
+    # (B, Hr*M, Wr*M, C) -> (B, Hr, M, Wr*M*C)
+    x = ops.reshape(maps, (-1, grid[0], window_size, grid[1] * window_size * channels))
+    x = _reach_out(x, window_size)
+    # (B, Hr, S, Wr*M*C) -> (B*Hr*S, Wr, M, C)
+    x = ops.reshape(x, (-1, grid[1], window_size, channels))
+    x = _reach_out(x, window_size)
+    # (B*Hr*S, Wr, S, C) -> (B, Hr, S, Wr, S, C) -> (B, Hr, Wr, S, S, C)
+    x = ops.reshape(x, (-1, grid[0], side, grid[1], side, channels))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
     return ops.reshape(x, (-1, grid[0] * grid[1], side * side, channels))
+
+
+def _reach_out(x, window_size):
+    """(B, regions, M, C) to (B, regions, S, C): h tokens of the region before and of the next.
+
+    Slices, not a gather: the gradient of a gather is a scatter, many times slower.
+    """
+    h = halo(window_size)
+    before = ops.pad(x[:, :-1, window_size - h :], [(0, 0), (1, 0), (0, 0), (0, 0)])
+    following = ops.pad(x[:, 1:, :h], [(0, 0), (0, 1), (0, 0), (0, 0)])
+    return ops.concatenate([before, x, following], axis=2)
 
 
 def mean_of_copies(windows, grid, window_size):
