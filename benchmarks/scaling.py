@@ -127,8 +127,8 @@ def main(arguments=None):
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument(
-        "--step", type=float, default=None,
-        help="seconds of a step on one GPU, measured there; else the time measured here",
+        "--step", type=float, nargs="+", default=[],
+        help="seconds of steps on one GPU, measured there, beside the one measured here",
     )  # fmt: skip
     options = parser.parse_args(arguments)
     import tensorflow as tf
@@ -158,14 +158,13 @@ def main(arguments=None):
     print(
         f"step of {options.batch} images on one device: {one:.3f} s; mirrored x1: {overhead:+.1%}"
     )
-    step = options.step or one
-    print(
-        f"\nefficiency expected from a step of {step:.3f} s, {ACHIEVED:.0%} of the stated bandwidth"
-    )
+    steps = [one, *options.step]
+    print(f"\nefficiency expected with {ACHIEVED:.0%} of the stated bandwidth")
+    print(f"{'':34}{'all-reduce':>12}" + "".join(f"{f'step {s:.3f} s':>14}" for s in steps))
     for name, (replicas, bandwidth) in LINKS.items():
         exchange = ring_seconds(weights, replicas, ACHIEVED * bandwidth)
-        share = efficiency(step, weights, replicas, ACHIEVED * bandwidth)
-        print(f"{name:34} all-reduce {exchange * 1e3:7.2f} ms   efficiency {share:6.1%}")
+        shares = (efficiency(s, weights, replicas, ACHIEVED * bandwidth) for s in steps)
+        print(f"{name:34}{exchange * 1e3:9.2f} ms" + "".join(f"{s:14.1%}" for s in shares))
 
 
 if __name__ == "__main__":
