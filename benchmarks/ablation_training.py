@@ -2,7 +2,7 @@
 
 The model has two stages of 32 and 64 channels and two encoders each, windows of 4 and patches of
 2 pixels. The images 28x28 have a black frame of 2 pixels: 4x4 regions, then 2x2. A row changes
-its switches alone, never widths and depths. The budget of every run: 12 epochs of 5,000 images in
+its switches alone, never widths and depths. The budget of every run: 5 epochs of 5,000 images in
 batches of 50, plain `fit` without augmentation, AdamW under a cosine.
 """
 
@@ -21,7 +21,7 @@ from training.optimizers import adamw
 from training.schedules import WarmupCosine
 
 SETTINGS = {
-    "epochs": 12,
+    "epochs": 5,
     "training_images": 5000,
     "batch_size": 50,
     "learning_rate": 2e-3,

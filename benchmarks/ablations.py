@@ -168,7 +168,7 @@ def main(arguments=None):
     )
     parser.add_argument("--train", choices=["fashion_mnist"], help="train small models as well")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(0 1 2)")
-    parser.add_argument("--epochs", type=int, help="length of each training (12)")
+    parser.add_argument("--epochs", type=int, help="length of each training (5)")
     parser.add_argument("--images", type=int, help="images to learn from (5000)")
     parser.add_argument(
         "--csv",
