@@ -349,6 +349,7 @@ def test_the_step_is_all_xla():
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, *([5] if os.environ.get("KILLS") else [])])
 def test_a_lost_worker_ends_the_others_and_resume_goes_on(tmp_path, kills):
+    """So does one that is asked to stop, which comes first."""
     settings = {
         "images": 64, "embed_dims": "32", "depths": "1", "window_size": "2", "image_size": 8,
         "drop_path_rate": 0, "batch_size": 4, "epochs": 12, "ema": 0.9, "clip_norm": 1,
@@ -369,13 +370,24 @@ def test_a_lost_worker_ends_the_others_and_resume_goes_on(tmp_path, kills):
     def step():
         return checkpoint.read_meta(last)["step"] if last.exists() else 0
 
+    def work_for_a_while(process):
+        before, deadline = step(), time.monotonic() + 240
+        while step() == before and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 0.5))
+
+    chief, asked = workers()
+    work_for_a_while(chief)
+    asked.send_signal(signal.SIGTERM)
+    for process, by in ((asked, "SIGTERM"), (chief, "another worker")):
+        status, output = finish(process)
+        assert status == 128 + signal.SIGTERM, output
+        assert f"stopped by {by} at step" in output
+
     for kill in range(kills):
         processes = workers()
         killed, left = processes if kill % 2 else reversed(processes)  # the chief at odd ones
-        before, deadline = step(), time.monotonic() + 240
-        while step() == before and time.monotonic() < deadline and left.poll() is None:
-            time.sleep(0.01)
-        time.sleep(draw.uniform(0, 0.5))
+        work_for_a_while(left)
         killed.send_signal(signal.SIGKILL)
         finish(killed)
         begun = time.monotonic()
