@@ -17,8 +17,9 @@ from keras_regionvit.layers.drop_path import DropPath
 from training import inputs as data
 from training import recipes
 from training.build import build_parts
+from training.evaluation import evaluate
 from training.loop import train
-from training.steps import own_draws, seeds_of
+from training.steps import evaluation_step, image_losses, own_draws, seeds_of
 from training.strategy import open_strategy
 
 
@@ -38,14 +39,17 @@ def train_on(strategy, out):
     recipe = tiny_recipe()
     inputs = data.open_inputs(recipe)
     parts = build_parts(recipe, inputs.classes, inputs.steps_per_epoch, strategy)
+    held_out = data.spread_evaluation(strategy, recipe, inputs.held_out, batch_size=30)
     history, _ = train(
         recipe,
         parts,
         lambda step: data.spread_training(strategy, recipe, inputs, seed=0, start_step=step),
-        data.spread_evaluation(strategy, recipe, inputs.held_out, batch_size=30),
+        held_out,
         out.parent / f"run-{out.name}",
         steps_per_epoch=inputs.steps_per_epoch,
     )
+    step = evaluation_step(strategy, parts.model, image_losses(multi_label=True), multi_label=True)
+    history.append(evaluate(step, held_out, multi_label=True))
     weights = {f"w{i}": np.array(v.value) for i, v in enumerate(parts.model.trainable_variables)}
     means = {f"m{i}": np.array(v.value) for i, v in enumerate(parts.average)}
     np.savez(out, **weights, **means)

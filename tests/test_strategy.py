@@ -85,7 +85,8 @@ def test_the_same_figures_with_an_uneven_last_batch(trained, name):
     one = json.loads((trained / "one.json").read_text())
     many = json.loads((trained / f"{name}.json").read_text())
     assert one["count"] % 30 and (one["count"] // 2) % 30  # of one worker, of each of two
-    assert len(one["history"]) == len(many["history"]) == 4
+    assert len(one["history"]) == len(many["history"]) == 5
+    assert "auc" in one["history"][-1]  # as for pictures of several classes each
     for row, other in zip(one["history"], many["history"], strict=True):
         assert row.keys() == other.keys()
         for key in row:
