@@ -9,10 +9,12 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_regionvit.image_input import decode_image
+from training import recipes
 from training.data import fashion_mnist, tfds_sets
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.sources import SPECS, open_source
 from training.data.tfrecords import count_records, open_tfrecord
+from training.inputs import open_split
 
 
 def picture(number):
@@ -392,6 +394,10 @@ def test_tfds_real_labels(tmp_path, monkeypatch):
     assert source.multi_label and source.count == 3
     found = [np.flatnonzero(e["label"]).tolist() for e in contents(source)]
     assert sorted(found) == sorted(sets)
+    recipe = recipes.load("imagenet1k").RECIPE.with_overrides({"data": "tfds:imagenet2012_real"})
+    assert open_split(recipe, "validation", data, any_label=True).count == 3  # to evaluate
+    with pytest.raises(ValueError, match="`multi_label` must be True"):
+        open_split(recipe, "validation", data)  # not to learn from
 
 
 def test_tfds_refused(tmp_path):

@@ -145,6 +145,21 @@ def test_top5():
     assert (figures["accuracy"], figures["top5_accuracy"]) == (1 / 8, 5 / 8)
 
 
+def test_any_of_several_labels_is_right():
+    """As ImageNet ReaL is judged; pictures without a label do not count."""
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Softmax()])
+    scores = np.tile(np.arange(8.0), (4, 1)).astype("float32")  # class 7 first, then 6 ...
+    labels = np.zeros((4, 8), "float32")
+    labels[0, [2, 7]] = labels[1, [1, 4]] = labels[2, 0] = 1  # right, among five, wrong, none
+    data = tf.data.Dataset.from_tensor_slices((scores, labels)).batch(3)
+    figures = evaluate(evaluation_step(STRATEGY, model, image_losses()), data)
+    surprise = np.log(np.exp(scores[0]).sum()) - scores[0]
+    assert figures.pop("loss") == pytest.approx(
+        np.mean([surprise[[2, 7]].mean(), surprise[[1, 4]].mean(), surprise[0]]), rel=1e-5
+    )
+    assert figures == {"images": 3, "accuracy": 1 / 3, "top5_accuracy": 2 / 3}
+
+
 def test_auc_by_counting_pairs():
     rng = np.random.default_rng(0)
     labels = (rng.uniform(size=(41, 3)) < [0.2, 0.5, 0.0]).astype("float32")

@@ -45,7 +45,7 @@ def run(record, recipe, options):
         options: the parsed options.
 
     Returns:
-        A dict of floats, see `training.evaluation.evaluate`, and `images`, their number.
+        A dict of figures, see `training.evaluation.evaluate`.
 
     Raises:
         ValueError: weights or images are missing or do not fit.
@@ -60,7 +60,9 @@ def run(record, recipe, options):
     overrides, data = split_data(options.data)
     recipe = recipe.with_overrides({**overrides, "precision": options.precision or
                                     recipe.precision})  # fmt: skip
-    source = open_split(recipe, options.split or recipe.eval_split, data or record["data"])
+    source = open_split(
+        recipe, options.split or recipe.eval_split, data or record["data"], any_label=True
+    )
     model = build_model(recipe, len(source.class_names))
     load_trained(model, Path(options.run), options.weights)
     strategy = tf.distribute.get_strategy()
@@ -70,8 +72,7 @@ def run(record, recipe, options):
     batches = eval_batches(
         recipe, source, batch_size=options.batch_size, skip_corrupt=options.skip_corrupt
     )
-    figures = evaluate(step, batches, multi_label=recipe.multi_label)
-    return {"images": source.count, **figures}
+    return evaluate(step, batches, multi_label=recipe.multi_label)
 
 
 def load_trained(model, folder, which="last"):
@@ -121,7 +122,9 @@ def _parser():
     parser.add_argument(
         "--data",
         metavar="PATH",
-        help="other images than the run's, as --data of training.train; such as tfds:imagenet_v2",
+        help="other images than the run's, as --data of training.train; such as tfds:imagenet_v2 "
+        "or tfds:imagenet2012_real (any of an image's labels is right, images without are left "
+        "out)",
     )
     parser.add_argument("--split", metavar="NAME", help="part of the data (default: the recipe's)")
     parser.add_argument(

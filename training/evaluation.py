@@ -17,7 +17,7 @@ def evaluate(step, batches, *, multi_label=False, each_batch=None):
     Returns:
         A dict of floats: `loss` (without label smoothing), `accuracy` and `top5_accuracy`; for
         multi-label data `loss`, `accuracy` (share of right labels) and `auc` (mean over the
-        classes that are on in some images and off in others).
+        classes that are on in some images and off in others); and `images`, how many counted.
 
     Raises:
         ValueError: there is no batch.
@@ -40,11 +40,12 @@ def evaluate(step, batches, *, multi_label=False, each_batch=None):
     loss, first, five, count = sums.numpy().tolist()
     if not count:
         raise ValueError("there is not a single image to evaluate on.")
+    figures = {"images": int(count), "loss": loss / count, "accuracy": first / count}
     if multi_label:
         areas = auc(np.concatenate(truth), np.concatenate(scores))
         area = float(np.nanmean(areas)) if np.isfinite(areas).any() else 0.5
-        return {"loss": loss / count, "accuracy": first / count, "auc": area}
-    return {"loss": loss / count, "accuracy": first / count, "top5_accuracy": five / count}
+        return {**figures, "auc": area}
+    return {**figures, "top5_accuracy": five / count}
 
 
 def auc(labels, scores):

@@ -58,8 +58,15 @@ def open_inputs(recipe, data=None):
     return Inputs(source, held_out, len(source.class_names), source.count // recipe.batch_size)
 
 
-def open_split(recipe, split, data=None):
+def open_split(recipe, split, data=None, *, any_label=False):
     """Opens one part of the images of a recipe.
+
+    Args:
+        recipe: a `training.recipe.Recipe`.
+        split: its name.
+        data: optional folder or file with the images.
+        any_label: whether images may have several labels though the recipe gives one each: any
+            of them is then a right answer.
 
     Returns:
         A `training.data.sources.Source`.
@@ -77,7 +84,8 @@ def open_split(recipe, split, data=None):
         count=recipe.images or None,
         size=recipe.image_size,
     )
-    if recipe.multi_label != source.multi_label:
+    several = source.multi_label and any_label
+    if recipe.multi_label != source.multi_label and not several:
         raise ValueError(
             f"`multi_label` must be {source.multi_label} for {source.name}. "
             f"Received: {recipe.multi_label}"

@@ -210,6 +210,7 @@ def train(recipe, parts, batches, validation, folder, *, steps_per_epoch, figure
                 multi_label=recipe.multi_label,
                 each_batch=None if several else check_stop,
             )
+            del figures["images"]  # the same after every epoch
             row |= {f"val_{name}": value for name, value in figures.items()}
             row["learning_rate"] = rate
             earlier = [past[f"val_{figure}"] for past in position.history]

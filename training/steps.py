@@ -38,6 +38,11 @@ def right_answers(labels, probabilities, multi_label=False):
     return tf.cast(tf.equal(tf.argmax(labels, -1), tf.argmax(probabilities, -1)), tf.float32)
 
 
+def _any(truth):
+    """Whether any of a row is true, as float32: (B, n) to (B,)."""
+    return tf.cast(tf.reduce_any(truth, axis=-1), tf.float32)
+
+
 def training_step(
     strategy,
     model,
@@ -179,7 +184,8 @@ def evaluation_step(strategy, model, losses, *, multi_label=False):
         strategy: a `tf.distribute.Strategy`.
         model: a `keras.Model`, images to probabilities.
         losses: see `image_losses`; without label smoothing, as usual in evaluation.
-        multi_label: see `image_losses`.
+        multi_label: see `image_losses`. Else an image with several labels, as ImageNet ReaL has
+            them, is right if its answer is any of them, and one with none is left out.
 
     Returns:
         A function `(images, labels, weights=None) -> (sums, rows)`: float32 (4,) with the sum of
@@ -195,15 +201,16 @@ def evaluation_step(strategy, model, losses, *, multi_label=False):
 
     def replica_step(images, labels, weights):
         probabilities = tf.cast(model(images, training=False), tf.float32)
-        first = right_answers(labels, probabilities, multi_label)
+        if weights is None:
+            weights = tf.ones(tf.shape(labels)[0])
         if multi_label:
-            five = first
+            first = five = right_answers(labels, probabilities, multi_label)
         else:
             best = tf.math.top_k(probabilities, min(5, probabilities.shape[-1])).indices
-            right = tf.equal(best, tf.argmax(labels, -1, output_type=tf.int32)[:, None])
-            five = tf.cast(tf.reduce_any(right, axis=-1), tf.float32)
-        if weights is None:
-            weights = tf.ones_like(first)
+            right = tf.gather(labels, best, batch_dims=1) > 0.5
+            first, five = tf.cast(right[:, 0], tf.float32), _any(right)
+            weights *= _any(labels > 0.5)
+            labels = tf.math.divide_no_nan(labels, tf.reduce_sum(labels, -1, keepdims=True))
         each = [losses(labels, probabilities), first, five, tf.ones_like(first)]
         sums = tf.stack([tf.reduce_sum(tf.where(weights > 0, x, 0)) for x in each])
         return sums, (probabilities, labels, weights) if multi_label else ()
