@@ -1,7 +1,7 @@
 """The ablations of the paper's section 4.4: budgets on RegionViT-S, and a small trained table.
 
     python -m benchmarks.ablations                        # parameters and GMACs, two minutes
-    python -m benchmarks.ablations --train fashion_mnist  # accuracy at equal budget, see below
+    python -m benchmarks.ablations --train fashion_mnist  # and accuracy at equal budget, see below
 
 GMACs are 1e9 multiply-adds of one image of 224x224, counted on the traced graph
 (`benchmarks.flops`): the paper calls them GFLOPs.
@@ -15,6 +15,7 @@ with the same file goes on from there.
 import argparse
 import dataclasses
 import gc
+import statistics
 from pathlib import Path
 
 import keras
@@ -84,7 +85,7 @@ ROWS = {
         "14",
         Paper(32.1, 5.2, 82.0),
         SWIN_FRAME,
-        "5.36 with the products of attention, which Swin's 4.5 has too; 5.2 is not reproduced",
+        "the paper's GFLOPs leave out the products of attention, which Swin's 4.5 includes",
     ),
 }
 
@@ -111,9 +112,11 @@ def build(row, variant="small", classes=1000):
 
 _HEADER = ("row", "table", "parameters", "GMACs", "paper M", "diff %", "paper G", "diff %")
 _LINE = "{:<25}{:>6}{:>12}{:>8}{:>9}{:>8}{:>9}{:>8}"
+_TRAINED_HEADER = ("paper top-1", "ours, mean", "spread", "each seed")
+_TRAINED_LINE = "{:>13}{:>12}{:>8}   {:<18}"
 
 
-def format_row(name, row, parameters, macs):
+def format_row(name, row, parameters, macs, accuracies=()):
     """One line of the table.
 
     Args:
@@ -121,6 +124,7 @@ def format_row(name, row, parameters, macs):
         row: its `Row`.
         parameters: number of parameters.
         macs: multiply-adds of one image.
+        accuracies: of small trained models in %, one for each seed; none if not trained.
 
     Returns:
         A string, aligned with the header, and the row's note.
@@ -128,7 +132,7 @@ def format_row(name, row, parameters, macs):
     Example:
 
     >>> format_row("all keys", ROWS["all keys"], 30_586_618, 6_044_871_168)
-    'all keys                     11  30,586,618   6.045     30.6    -0.0      6.0    +0.7'
+    'all keys                     11  30,586,618   6.045     30.6    +0.0      6.0    +0.7'
     """
     ours = parameters / 1e6, macs / 1e9
     theirs = row.paper.parameters, row.paper.gflops
@@ -136,16 +140,28 @@ def format_row(name, row, parameters, macs):
     for a, b in zip(ours, theirs, strict=True):
         figures += [f"{b:.1f}", f"{100 * (a / b - 1):+z.1f}"]
     line = _LINE.format(name, row.table, f"{parameters:,}", f"{macs / 1e9:.3f}", *figures)
+    if accuracies:
+        spread = f"{statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else "-"
+        each = " ".join(f"{value:.1f}" for value in accuracies)
+        mean = f"{statistics.mean(accuracies):.2f}"
+        line += _TRAINED_LINE.format(f"{row.paper.top1:.1f}", mean, spread, each)
     return f"{line}  {row.note}".rstrip()
 
 
-def print_budgets(names):
-    """Prints the table of parameters and GMACs, one model at a time."""
-    print(_LINE.format(*_HEADER))
+def print_table(names, accuracies=None):
+    """Prints the table, one model at a time.
+
+    Args:
+        names: of rows.
+        accuracies: optional `{name: [accuracy in % of each seed]}`.
+    """
+    trained = _TRAINED_LINE.format(*_TRAINED_HEADER) if accuracies else ""
+    print((_LINE.format(*_HEADER) + trained).rstrip())
     for name in names:
         model = build(ROWS[name])
         parameters, macs = model.count_params(), count_macs(model)
-        print(format_row(name, ROWS[name], parameters, macs), flush=True)
+        mine = accuracies[name] if accuracies else ()
+        print(format_row(name, ROWS[name], parameters, macs, mine), flush=True)
         # free the model before the next one is built
         del model
         keras.backend.clear_session()
@@ -178,17 +194,21 @@ def main(arguments=None):
     )
     options = parser.parse_args(arguments)
     names = options.rows or list(ROWS)
-    print_budgets(names)
-    if options.train:
-        from benchmarks import ablation_training
+    if not options.train:
+        print_table(names)
+        return
+    from benchmarks import ablation_training
 
-        changed = {"epochs": options.epochs, "training_images": options.images}
-        settings = {key: value for key, value in changed.items() if value is not None}
-        rows = {name: ROWS[name] for name in names}
-        try:
-            ablation_training.run(rows, options.seeds, options.csv, settings)
-        except ValueError as error:
-            parser.error(str(error))
+    given = {"epochs": options.epochs, "training_images": options.images}
+    changed = {key: value for key, value in given.items() if value is not None}
+    try:
+        ablation_training.check(options.csv, changed)
+    except ValueError as error:
+        parser.error(str(error))
+    rows = {name: ROWS[name] for name in names}
+    accuracies = ablation_training.run(rows, options.seeds, options.csv, changed)
+    print_table(names, accuracies)
+    print(ablation_training.describe(options.seeds, changed))
 
 
 if __name__ == "__main__":

@@ -47,8 +47,8 @@ class RegionViTBackbone(keras.Model):
         attention_dropout_rate: dropout of the attention weights.
         gradient_checkpointing: recompute each encoder in the backward pass of training: less
             memory, more time.
-        regional_tokens: whether there are any; without them nothing crosses a region, and
-            classification is on the local tokens (Table 8).
+        regional_tokens: whether there are any; without them attention stays inside regions
+            unless windows are shifted, and classification is on the local tokens (Table 8).
         weight_sharing: whether regional and local attention share their weights (Table 10).
         local_keys: "own", local attention with the region's own regional token, or "all", with
             those of all regions (Table 11).
@@ -174,7 +174,8 @@ class RegionViTBackbone(keras.Model):
             if pyramid_norm:
                 to_level = keras.layers.LayerNormalization(epsilon=1e-5, dtype=policy, name=level)
             else:
-                to_level = keras.layers.Identity(dtype=policy, name=level)
+                # by name: Keras cannot save an Identity that was given a policy
+                to_level = keras.layers.Identity(dtype=local.dtype, name=level)
             pyramid[level] = to_level(local)
             maps = (*regional, pyramid[level])
 

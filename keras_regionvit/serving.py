@@ -81,8 +81,8 @@ def featuring(model, preprocessing=None):
         for layer in before:
             x = layer(x)
         found = maps(x, training=False)
-        del found["local_tokens"]
-        found["embedding"] = pool(norm(found.pop("regional_tokens")))
+        local = found.pop("local_tokens")  # what is judged where there are no regional ones
+        found["embedding"] = pool(norm(found.pop("regional_tokens", local)))
         return {name: tf.cast(value, tf.float32) for name, value in found.items()}
 
     functions = {"features_tensor": _traced(features, tensor_spec(model))}

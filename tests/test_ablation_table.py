@@ -82,13 +82,15 @@ def test_finished_runs_are_not_trained_again(tmp_path, capsys):
     path = tmp_path / "new" / "runs.csv"
     ablation_training.write_runs(path, runs([(0.8, 0.81, 0.82), (0.9, 0.9, 0.9)]))
     before = path.read_bytes()
-    ablation_training.run(ROWS_TRAINED, [0, 1, 2], path)
+    found = ablation_training.run(ROWS_TRAINED, [0, 1, 2], path)
+    assert found == {"RegionViT-S": [80, 81, 82], "all keys": [90, 90, 90]}
     assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 1
-    first, second = capsys.readouterr().out.splitlines()[-3:-1]
-    assert first.split() == [
-        "RegionViT-S", "1,234", "81.00", "1.00", "80.0", "81.0", "82.0", "82.6",
-    ]  # fmt: skip
-    assert second.split()[2:] == ["1,234", "90.00", "0.00", "90.0", "90.0", "90.0", "82.7"]
+    assert capsys.readouterr().out == ""
+
+
+def test_line_of_a_trained_row():
+    line = format_row("all keys", ROWS["all keys"], 30_586_618, 6_044_871_168, [80.0, 81.0, 82.0])
+    assert line.split()[9:] == ["82.7", "81.00", "1.00", "80.0", "81.0", "82.0"]
 
 
 def test_runs_of_another_budget_are_refused(tmp_path):
@@ -105,13 +107,25 @@ def test_runs_of_another_budget_are_refused(tmp_path):
 def test_goes_on_where_it_stopped(tmp_path, capsys):
     path, small = tmp_path / "runs.csv", {"epochs": 1, "training_images": 60}
     ablation_training.write_runs(path, runs([(0.8,), ()], **small))
-    ablation_training.run(ROWS_TRAINED, [0], path, small)
+    command = ["--train", "fashion_mnist", "--rows", *NAMES, "--seeds", "0", "--csv", str(path)]
+    main([*command, "--epochs", "1", "--images", "60"])
     found = ablation_training.read_runs(path, ablation_training.SETTINGS | small)
     assert list(found) == [("RegionViT-S", 0), ("all keys", 0)]
     assert found["RegionViT-S", 0]["accuracy"] == "0.8"
     assert 0 < float(found["all keys", 0]["accuracy"]) <= 1
     assert int(found["all keys", 0]["parameters"]) > 1e5
-    assert "seed 0, all keys: " in capsys.readouterr().out
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("seed 0, all keys: ") and "ours, mean" in out[1]
+    assert out[2].split()[:2] == ["RegionViT-S", "8-13"]
+    assert out[2].split()[-4:] == ["82.6", "80.00", "-", "80.0"]
+    assert "60 images for 1 epochs" in out[4]
+    with pytest.raises(SystemExit):  # before anything is trained or counted
+        main(command)
+    error = capsys.readouterr().err
+    assert "holds runs with epochs=1, not 5" in error
+    with pytest.raises(SystemExit):
+        main([*command, "--images", "7000"])
+    assert "--images must be from 1 to 5,000, not 7000" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ROWS)

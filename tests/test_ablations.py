@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_regionvit import RegionViTBackbone
+from keras_regionvit.ablations.attention import SwitchedAttention
 from keras_regionvit.ablations.downsample import DenseDownsampling, PatchMerging
 from keras_regionvit.ablations.encoder import SwitchedEncoder
 from keras_regionvit.ablations.local import LocalEncoder, LocalStage
@@ -216,7 +217,7 @@ def test_shifted_windows():
     np.testing.assert_array_equal(seen(shifted, (1, 4), local), block((1, 3), (4, 6)))
     np.testing.assert_array_equal(seen(shifted, (0, 0), local), block((0, 0), (0, 0)))
     np.testing.assert_array_equal(seen(shifted, (5, 0), local), block((4, 5), (0, 0)))
-    # a map that fits into one window is not shifted
+    # a map with a side that fits into one window is not shifted
     narrow = maps_of(3, 9, (1, 3))[1:]
     np.testing.assert_array_equal(seen(shifted, (1, 4), narrow), block((0, 2), (3, 5), (3, 9)))
 
@@ -312,6 +313,7 @@ LAYERS = {
     "local encoder": (LocalEncoder(8, 2, 3, mlp_ratio=2.0, relative_position=False), None),
     "shifted": (ShiftedWindowStage(8, 2, 3, drop_path_rates=(0.1, 0.2)), maps_of(*FITTING)[1:]),
     "shifted encoder": (ShiftedWindowEncoder(8, 2, 3, shift=1), None),
+    "attention": (SwitchedAttention(8, 2, 3, relative_position=False), None),
     "dense": (DenseDownsampling(8, 2), maps_of(*FITTING)[1]),
     "merging": (PatchMerging(8), maps_of(*FITTING)[1]),
     "patches": (PatchTokenizer(8, 2, 3), np.ones((1, 5, 7, 3), "float32")),

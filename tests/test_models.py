@@ -190,7 +190,7 @@ def test_channels_first():
         ({"num_heads": (1,)}, "`num_heads` must have one entry for each of the 2"),
         ({"num_heads": (3, 3)}, "`embed_dim` must be a multiple of `num_heads`"),
         ({"patch_size": 3}, "`patch_size` must be a power of two"),
-        ({"stem": "conv2"}, "`stem` must be 'conv1' or 'conv3'"),
+        ({"stem": "conv2"}, "`stem` must be 'conv1', 'conv3', or 'patch'"),
     ],
 )
 def test_bad_backbone(arguments, sentence):

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_regionvit import RegionViTBackbone, build_classifier
+from keras_regionvit.backbone import SWITCHES
 from training import recipes
 from training.build import build_model, build_schedule
 from training.optimizers import MomentumSGD, adamw, sgd
@@ -180,6 +181,32 @@ def test_bad_overrides(key, text, said):
     with pytest.raises(ValueError, match=re.escape(said)) as error:
         recipes.load("imagenet1k").RECIPE.with_overrides({key: text})
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "regional_tokens=false",
+        "weight_sharing=0",
+        "local_keys=all",
+        "downsample=dense2",
+        "position=both",
+        "overlap=true",
+        "regional_tokens=false attention=shifted_window downsample=patch_merging stem=patch",
+    ],
+)
+def test_ablations_are_figures(words):
+    """The paper's section 4.4 by `--set`."""
+    small = {"variant": "", "embed_dims": "8,16", "depths": "2,1", "window_size": "2,2",
+             "image_size": "16", "patch_size": "2", "channels": "1", "mean": "0",
+             "std": "1"}  # fmt: skip
+    overrides = dict(word.split("=") for word in words.split())
+    recipe = recipes.load("imagenet1k").RECIPE.with_overrides({**small, **overrides})
+    backbone = build_model(recipe, 3).get_layer("backbone")
+    for key in overrides:
+        assert getattr(backbone, key) == getattr(recipe, key)
+    changed = {key for key, value in SWITCHES.items() if getattr(backbone, key) != value}
+    assert changed == set(overrides) - {"stem"}
 
 
 def test_unknown_recipe():

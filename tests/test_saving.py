@@ -57,6 +57,21 @@ def test_reloaded_backbone_is_whole():
         assert again.get_layer(name).output is again.pyramid_outputs[level]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_pyramid_model_reloads(dtype, tmp_path):
+    """What a detector is built on: a functional model of the backbone's inner layers."""
+    backbone = keras_regionvit.RegionViTBackbone(
+        (8, 16), (1, 1), None, 2, input_shape=(None, None, 3), dtype=dtype, peg=True
+    )
+    pyramid = keras.Model(backbone.input, backbone.pyramid_outputs)
+    pyramid.save(tmp_path / "pyramid.keras")
+    again = keras.models.load_model(tmp_path / "pyramid.keras")
+    images = np.random.default_rng(0).standard_normal((1, 24, 20, 3)).astype("float32")
+    for level, found in again(images).items():
+        assert found.dtype == dtype.removeprefix("mixed_")
+        np.testing.assert_array_equal(found, pyramid(images)[level])
+
+
 def test_weights_of_a_trained_model_fit_one_without_drop_path(tmp_path):
     trained = keras_regionvit.RegionViTBackbone((16, 32), (1, 1), window_size=3, drop_path_rate=0.2)
     plain = keras_regionvit.RegionViTBackbone((16, 32), (1, 1), window_size=3)

@@ -10,6 +10,7 @@ import numpy as np
 
 import keras_regionvit
 from keras_regionvit import RegionViTBackbone, build_classifier
+from keras_regionvit.backbone import SWITCHES
 from keras_regionvit.weights.argument import check_weights, load_weights
 from keras_regionvit.weights.torch_file import read_torch_file
 from training.loop import Parts, averages
@@ -54,6 +55,7 @@ def build_model(recipe, classes, preprocessing=False):
         "input_shape": (side, side, channels),
         "dtype": None if recipe.precision == "float32" else f"mixed_{recipe.precision}",
         "name": "backbone",
+        **{switch: getattr(recipe, switch) for switch in SWITCHES},
     }
     if recipe.variant:
         backbone = RegionViTBackbone.from_variant(recipe.variant, **arguments)

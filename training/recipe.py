@@ -17,7 +17,7 @@ CHOICES = {
     "schedule": ("epoch", "step"),
     "crop": ("random_resized", "shift", "none"),
     "precision": ("float32", "bfloat16", "float16"),
-    "stem": ("conv1", "conv3"),
+    "stem": ("conv1", "conv3", "patch"),
     "channels": (1, 3),
     "repeats": (1, 2, 3, 4),
 }
@@ -50,11 +50,18 @@ class Recipe:
         variant: a name of `keras_regionvit.list_models()`, or "" for `embed_dims` and `depths`.
         embed_dims: channels a stage, without a variant.
         depths: encoders a stage, without a variant.
-        stem: "conv1" or "conv3", without a variant.
+        stem: "conv1", "conv3" or "patch", without a variant.
         patch_size: pixels per local token side, without a variant.
         window_size: local tokens per region side, one entry a stage; () means the variant's,
             enlarged with the image as section A.1 does (7 at 224 pixels is 12 at 384).
         frame: black pixels around each image; the model then also normalises by itself.
+        regional_tokens: this and the next six are the paper's ablations, see `RegionViTBackbone`.
+        weight_sharing: between regional and local attention.
+        local_keys: of local attention.
+        downsample: between stages.
+        position: of attention.
+        overlap: of windows.
+        attention: its kind.
         drop_path_rate: stochastic depth of the last encoder.
         weights: what to start from: "", "imagenet" or a file.
         needs_weights: whether the recipe makes sense only with `weights`.
@@ -116,6 +123,13 @@ class Recipe:
     patch_size: int = 4
     window_size: tuple[int, ...] = ()
     frame: int = 0
+    regional_tokens: bool = True
+    weight_sharing: bool = True
+    local_keys: str = "own"
+    downsample: str = "depthwise"
+    position: str = "relative"
+    overlap: bool = False
+    attention: str = "regional_to_local"
     drop_path_rate: float = 0.1
     weights: str = ""
     needs_weights: bool = False

@@ -9,6 +9,7 @@ from keras import ops
 from keras_regionvit.ablations.attention import SwitchedAttention
 from keras_regionvit.layers.drop_path import DropPath
 from keras_regionvit.layers.mlp import MLP
+from keras_regionvit.layers.norm import LayerNorm
 from keras_regionvit.layers.stage import RegionalToLocalStage
 from keras_regionvit.layers.windows import merge, pad, padding_mask, partition
 
@@ -63,8 +64,8 @@ class LocalEncoder(keras.layers.Layer):
         self.relative_position = relative_position
         dtype = self.dtype_policy
         norm = {"epsilon": self.epsilon, "dtype": dtype}
-        self.local_norm = keras.layers.LayerNormalization(name="local_norm", **norm)
-        self.mlp_norm = keras.layers.LayerNormalization(name="mlp_norm", **norm)
+        self.local_norm = LayerNorm(name="local_norm", **norm)
+        self.mlp_norm = LayerNorm(name="mlp_norm", **norm)
         self.attention = SwitchedAttention(
             embed_dim,
             num_heads,

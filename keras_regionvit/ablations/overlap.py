@@ -12,12 +12,6 @@ def halo(window_size):
     return window_size // 2
 
 
-def _index(regions, window_size):
-    """(regions, S) places along one axis of a map that has h more on each side."""
-    side = window_size + 2 * halo(window_size)
-    return ops.arange(regions)[:, None] * window_size + ops.arange(side)[None]
-
-
 def cut(maps, grid, window_size):
     """The overlapping windows of a map.
 
@@ -106,8 +100,9 @@ def mask_off_map(size, grid, window_size):
     """
 
     def on_map(length, regions):
-        place = _index(regions, window_size) - halo(window_size)
-        return ops.logical_and(place >= 0, place < length)  # (regions, S)
+        first = ops.arange(regions)[:, None] * window_size - halo(window_size)
+        place = first + ops.arange(window_size + 2 * halo(window_size))  # (regions, S)
+        return ops.logical_and(place >= 0, place < length)
 
     rows, columns = (on_map(s, g) for s, g in zip(size, grid, strict=True))
     local = ops.logical_and(rows[:, None, :, None], columns[None, :, None, :])  # (Hr, Wr, S, S)

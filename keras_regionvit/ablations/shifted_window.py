@@ -44,8 +44,9 @@ def shift_mask(grid, window_size, shift):
 class ShiftedWindowEncoder(LocalEncoder):
     """Attention inside of windows that may be shifted, then feed-forward: a block of Swin.
 
-    As there, the normed map is padded to whole windows with zeros that do take part, a map that
-    fits into one window is not shifted, and stochastic depth acts per image.
+    As there, the normed map is padded to whole windows with zeros that do take part, a map with a
+    side that fits into one window is not shifted, and stochastic depth acts per image. Where both
+    sides are smaller than a window, Swin makes the window smaller; here the map is padded.
 
     Args:
         shift: tokens by which the windows are shifted down and right.

@@ -86,6 +86,7 @@ class OverlappedStage(SwitchedStage):
         shape, size = ops.shape(regional), ops.shape(local)[1:3]
         grid = shape[1:3]
         rows, columns = (g * self.window_size - s for g, s in zip(grid, size, strict=True))
+        self.check_coverage(rows, columns, grid, size)
         mask = mask_off_map(size, grid, self.window_size)
         for i, encoder in enumerate(self.encoders):
             # (B, Hr, Wr, C) -> (B, R, C)

@@ -120,3 +120,7 @@ class AbsolutePosition(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         """The shape of the input."""
         return input_shape
+
+    def get_config(self):
+        """The arguments of the constructor; by itself Keras cannot save a policy."""
+        return super().get_config()

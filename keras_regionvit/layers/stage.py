@@ -101,6 +101,14 @@ class RegionalToLocalStage(keras.layers.Layer):
             self.peg.build((None, None, None, self.embed_dim))
         self.built = True
 
+    def check_coverage(self, rows, columns, grid, size):
+        """That the regions reach at least as far as the map, by so many rows and columns."""
+        if is_static(rows, columns) and min(rows, columns) < 0:
+            raise ValueError(
+                f"{grid[0]}x{grid[1]} regions of window_size={self.window_size} do not cover a "
+                f"local map of {size[0]}x{size[1]} tokens."
+            )
+
     def call(self, inputs, training=False):
         """Maps `(regional_tokens, local_tokens)` to the same shapes."""
         regional, local = inputs
@@ -108,11 +116,7 @@ class RegionalToLocalStage(keras.layers.Layer):
         grid, size = (grid_height, grid_width), ops.shape(local)[1:3]
         rows = grid_height * self.window_size - size[0]
         columns = grid_width * self.window_size - size[1]
-        if is_static(rows, columns) and min(rows, columns) < 0:
-            raise ValueError(
-                f"{grid_height}x{grid_width} regions of window_size={self.window_size} do not "
-                f"cover a local map of {size[0]}x{size[1]} tokens."
-            )
+        self.check_coverage(rows, columns, grid, size)
         mask = padding_mask(size, grid, self.window_size)
 
         def cut(maps):  # (B, H, W, C) -> (B, R, M*M, C)

@@ -79,7 +79,9 @@ class LocalTokenizer(keras.layers.Layer):
             plan = list(zip(filters, kernels, strides, strict=True))
             self.paddings = [kernel // 2 for kernel in kernels]
         else:
-            raise ValueError(f"`stem` must be 'conv1' or 'conv3'. Received: stem={stem!r}")
+            raise ValueError(
+                f"`stem` must be 'conv1', 'conv3', or 'patch' in a backbone. Received: {stem!r}"
+            )
         self.plan = plan
         # "conv1" has a kernel of more pixels than its padding adds
         self.smallest = max(1, plan[0][1] - 2 * self.paddings[0])

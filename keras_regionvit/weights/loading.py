@@ -5,7 +5,7 @@ import os
 import keras
 import numpy as np
 
-from keras_regionvit.backbone import RegionViTBackbone
+from keras_regionvit.backbone import SWITCHES, RegionViTBackbone
 from keras_regionvit.weights import official
 from keras_regionvit.weights.torch_file import read_torch_file
 
@@ -119,6 +119,13 @@ def _official_variables(model):
         for layer in model.layers:
             if layer.name in ("norm", "predictions"):
                 variables += layer.weights
+    # windows and masks have no names, but the official model has them one way only
+    for switch in ("local_keys", "overlap", "attention"):
+        if getattr(backbone, switch) != SWITCHES[switch]:
+            raise ValueError(
+                "`model` must compute what the official release does. Received a backbone with "
+                f"{switch}={getattr(backbone, switch)!r}, an ablation"
+            )
     first_level = backbone.patch_size.bit_length() - 1
     try:
         return {official.official_key(v.path, backbone.stem, first_level): v for v in variables}
