@@ -1,5 +1,6 @@
 """Many devices, many machines: the same result as one, and clear words where that cannot be."""
 
+import argparse
 import dataclasses
 import json
 import os
@@ -158,8 +159,12 @@ def test_endless():
 # Refusals
 
 
-def stand_in(replicas):
-    return types.SimpleNamespace(num_replicas_in_sync=replicas)
+def stand_in(replicas, workers=1, index=0):
+    return types.SimpleNamespace(
+        num_replicas_in_sync=replicas,
+        extended=types.SimpleNamespace(worker_devices=["a device"] * (replicas // workers)),
+        cluster_resolver=types.SimpleNamespace(task_id=index),
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,7 +180,40 @@ def test_what_replicas_cannot_do(replicas, changes, said):
     with pytest.raises(ValueError, match=said) as error:
         strategy.check_fits(stand_in(replicas), recipe)
     assert "\n" not in str(error.value)
+    assert "; `--strategy one` trains on one device" in str(error.value)  # the way out
     strategy.check_fits(stand_in(1), recipe)
+    with pytest.raises(ValueError, match=said) as error:  # over machines it is none
+        strategy.check_fits(stand_in(replicas, workers=replicas), recipe)
+    assert "--strategy" not in str(error.value)
+
+
+@pytest.mark.parametrize("mixed", ["mixup", "cutmix"])
+def test_pairs_over_workers_are_refused_before_the_start(mixed):
+    recipe = dataclasses.replace(
+        recipes.load("imagenet1k").RECIPE, batch_size=12, mixup=0.0, cutmix=0.0, repeats=1
+    )
+    strategy.check_fits(stand_in(4, workers=2), recipe)
+    recipe = dataclasses.replace(recipe, **{mixed: 0.8})
+    strategy.check_fits(stand_in(4), recipe)  # one worker has all
+    with pytest.raises(ValueError, match=r"twice the replicas.*Received: 12 and 4"):
+        strategy.check_fits(stand_in(4, workers=2), recipe)
+
+
+@pytest.mark.parametrize(
+    "changes, jit, said",
+    [
+        ({}, True, "--jit is for --strategy one: .* a TPU compiles by itself"),
+        ({"deterministic": True}, False, "TPUs: .* or `--set deterministic=false`"),
+        ({"precision": "float16"}, False, "must be bfloat16 or float32"),
+    ],
+)
+def test_what_a_tpu_cannot_do(monkeypatch, changes, jit, said):
+    monkeypatch.setattr(strategy, "is_tpu", lambda opened: True)
+    recipe = dataclasses.replace(recipes.load("imagenet1k").RECIPE, **changes)
+    for replicas in (1, 8):
+        with pytest.raises(ValueError, match=said) as error:
+            strategy.check_fits(stand_in(replicas), recipe, jit_compile=jit)
+        assert "trains on one device" not in str(error.value)
 
 
 def test_jit_and_mirrored():
@@ -227,6 +265,19 @@ def test_clusters():
             cluster_of(environment={"TF_CONFIG": text})
 
 
+def test_clusters_of_launchers():
+    def of(jobs, job, index=0):
+        config = {"cluster": jobs, "task": {"type": job, "index": index}}
+        return cluster_of(environment={"TF_CONFIG": json.dumps(config)})
+
+    assert of({"chief": ["a:1"]}, "chief") == of({"worker": ["a:1"]}, "worker") == Cluster()
+    jobs = {"chief": ["a:1"], "worker": ["b:1"], "evaluator": ["c:1"]}
+    assert of(jobs, "worker") == Cluster(("a:1", "b:1"), 1)
+    for job in ("evaluator", "ps", "master"):
+        with pytest.raises(ValueError, match=f"'{job}' takes no part .* use chief and worker"):
+            of({**jobs, job: ["c:1"]}, job)
+
+
 def meet_all(workers, facts, wait=20.0):
     """What `meet` raises in each of the workers, `None` where nothing."""
     errors: list = [None] * len(facts)
@@ -270,6 +321,26 @@ def test_workers_that_do_not_come():
         workers[0] = workers[1]
         (error,) = meet_all(workers, [{}], wait=0.5)
         assert "cannot listen on port" in error
+
+
+def test_machines_that_differ(monkeypatch):
+    """Each replica takes an equal part of the batch, so all workers have as many."""
+    seen = []
+    monkeypatch.setattr(strategy, "gpus", lambda: ["a GPU"] * 4)
+    monkeypatch.setattr(strategy, "open_strategy", lambda *words: "opened")
+    monkeypatch.setattr("training.meeting.meet", lambda *words: seen.append(words))
+    for words, wait in (([], devices.MEETING), (["--wait", "7.5"], 7.5)):
+        parser = argparse.ArgumentParser()
+        devices.add_arguments(parser)
+        options = parser.parse_args(words)
+        opened = devices.open_devices(options, Cluster(("a:1", "b:1"), 1), {"seed": 0})
+        assert opened == "opened"
+        assert seen.pop() == (("a:1", "b:1"), 1, {"seed": 0, "the number of GPUs": 4}, wait)
+    for bad in ("0", "-1", "soon", "inf", "nan"):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--wait", bad])
+    errors = meet_all(free_addresses(2), [{"the number of GPUs": n} for n in (8, 4)])
+    assert "the number of GPUs is 4 there and 8 here" in errors[0]
 
 
 def test_the_command_refuses(tmp_path, capsys, monkeypatch):
