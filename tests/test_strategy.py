@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import checkpoint, devices, recipes, strategy, train
+from training import checkpoint, devices, recipes, run_folder, strategy, train
+from training import workers as exchange
 from training.build import build_parts
 from training.cluster import Cluster, cluster_of
 from training.data.order import rows_of
@@ -343,6 +344,126 @@ def test_machines_that_differ(monkeypatch):
     assert "the number of GPUs is 4 there and 8 here" in errors[0]
 
 
+def in_workers(monkeypatch, function, count):
+    """What `function` gives or raises in each of some workers: threads with a sum of their own."""
+    barrier = threading.Barrier(count, timeout=30)
+    arrays: list = [None] * count
+    results: list = [None] * count
+
+    def add(of, array):
+        arrays[of.cluster_resolver.task_id] = np.asarray(array)
+        barrier.wait()
+        assert len({(a.shape, a.dtype) for a in arrays}) == 1
+        total = sum(arrays)
+        barrier.wait()
+        return total
+
+    def one(index):
+        try:
+            results[index] = function(stand_in(count, count, index), index)
+        except ValueError as error:
+            results[index] = error
+
+    monkeypatch.setattr(exchange, "_sum", add)
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def test_workers_compare_their_images(monkeypatch):
+    images = {"number of images": 9, "name of class 0": "chat", "name of class 1": "Ägäis"}
+
+    def check(found):
+        return in_workers(monkeypatch, lambda s, i: exchange.check_same(s, found[i]), len(found))
+
+    assert check([images] * 3) == [None] * 3
+    errors = check([images, images, {**images, "number of images": 8}])
+    assert len({str(error) for error in errors}) == 1  # all say the same, none waits
+    assert str(errors[0]).startswith(
+        "worker 2 has other images than worker 0: the number of images is 8, not 9; give all"
+    )
+    errors = check([images, {"number of images": 9, "name of class 0": "chien"}])
+    assert "worker 1 has" in str(errors[0]) and "class 0 is 'chien', not 'chat'" in str(errors[1])
+    errors = check([images, {**images, "name of class 2": "x"}])
+    assert "the name of class 2 is 'x', not None" in str(errors[0])
+
+
+def test_what_workers_found_is_put_together(monkeypatch):
+    found = [["a"], [], ["b", "a"]]
+    assert in_workers(monkeypatch, lambda s, i: exchange.from_all(s, found[i]), 3) == [found] * 3
+    assert exchange.from_all(stand_in(1), ["a"]) == [["a"]]
+
+
+def test_what_the_chief_cannot_write_is_said_by_all(monkeypatch, tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    options = types.SimpleNamespace(output=tmp_path)
+    plan = {"folder": None, "record": None, "recipe": types.SimpleNamespace(name="mine")}
+
+    def begin(opened, index):
+        return exchange.from_chief(
+            opened,
+            lambda: train._begin(options, plan, run_folder, {}),
+            ValueError,
+            checkpoint.WriteError,
+        )
+
+    for error in in_workers(monkeypatch, begin, 2):
+        assert isinstance(error, ValueError) and "already holds files" in str(error)
+
+
+def test_workers_and_the_folder_of_the_chief(tmp_path):
+    """As pods are started: always with the same command."""
+    words = ["--recipe", "imagenet1k", "--smoke"]
+
+    def plan(*more, chief):
+        options = train._parser().parse_args([*words, *map(str, more)])
+        found = train.plan_run(options, run_folder, chief=chief)
+        return found["folder"], found["record"] is not None
+
+    folder, again = tmp_path / "a", ("--resume", "--output", tmp_path / "a")
+    for chief in (True, False):
+        assert plan(*again, chief=chief) == (None, False)  # nothing there: from the start
+    assert plan("--resume", folder, chief=False) == (None, False)  # it may not see the folder
+    recipe = recipes.smoke("imagenet1k")
+    folder.mkdir()
+    run_folder.write_record(folder, recipe, 0, True, None, {})
+    for chief in (True, False):
+        assert plan(*again, chief=chief) == (folder, True)
+        assert plan("--resume", folder, chief=chief) == (folder, True)
+        assert plan("--output", folder, chief=chief) == (None, False)  # refused later, by the chief
+
+
+def test_a_worker_of_a_complete_run_ends_well(tmp_path, capsys):
+    run_folder.write_record(tmp_path, recipes.smoke("imagenet1k"), 0, True, None, {})
+    (tmp_path / run_folder.REPORT).write_text("{}")
+    addresses = ",".join(free_addresses(2))
+    for index in ("0", "1"):
+        status = train.main([
+            "--recipe", "imagenet1k", "--smoke", "--resume", "--output", str(tmp_path),
+            "--workers", addresses, "--index", index,
+        ])  # fmt: skip
+        assert status == 0 and "is complete" in capsys.readouterr().out
+
+
+def test_how_to_go_on():
+    assert train._how_to_go_on("runs/a", Cluster()) == (
+        "go on with: python -m training.train --resume runs/a"
+    )
+    several = train._how_to_go_on("runs/a", Cluster(("a:1", "b:1"), 1))
+    assert several == "start all workers again, with --resume runs/a"
+
+
+def test_a_lost_worker_keeps_its_cause():
+    lost, strategy = pytest.raises(exchange.LostWorker), stand_in(2, workers=2)
+    with lost as error, exchange.together(strategy):
+        raise tf.errors.InternalError(None, None, "\nno memory\nat /job:worker/task:1\n")
+    assert str(error.value).startswith("worker 1 ended")
+    assert train._first_line(error.value.__cause__) == "no memory"
+
+
 def test_the_command_refuses(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(devices, "MEETING", 0.5)
     monkeypatch.delenv("TF_CONFIG", raising=False)
@@ -421,7 +542,7 @@ def test_the_step_is_all_xla():
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, *([5] if os.environ.get("KILLS") else [])])
 def test_a_lost_worker_ends_the_others_and_resume_goes_on(tmp_path, kills):
-    """So does one that is asked to stop, which comes first."""
+    """So does one that is asked to stop, which comes first. The chief is the first to die."""
     settings = {
         "images": 64, "embed_dims": "32", "depths": "1", "window_size": "2", "image_size": 8,
         "drop_path_rate": 0, "batch_size": 4, "epochs": 12, "ema": 0.9, "clip_norm": 1,
@@ -458,7 +579,7 @@ def test_a_lost_worker_ends_the_others_and_resume_goes_on(tmp_path, kills):
 
     for kill in range(kills):
         processes = workers()
-        killed, left = processes if kill % 2 else reversed(processes)  # the chief at odd ones
+        killed, left = reversed(processes) if kill % 2 else processes  # the chief, the other ...
         work_for_a_while(left)
         killed.send_signal(signal.SIGKILL)
         finish(killed)
