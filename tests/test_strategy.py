@@ -5,6 +5,8 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -434,6 +436,20 @@ def test_workers_and_the_folder_of_the_chief(tmp_path):
         assert plan(*again, chief=chief) == (folder, True)
         assert plan("--resume", folder, chief=chief) == (folder, True)
         assert plan("--output", folder, chief=chief) == (None, False)  # refused later, by the chief
+
+
+def test_the_commands_of_the_readme():
+    text = (ROOT / "README.md").read_text("utf-8").partition("## Many devices")[2]
+    text = text.partition("\n## ")[0].replace("\\\n", " ").replace("$hosts", "a:1,b:1")
+    commands = re.findall(r"python -m training\.train ([^\"\n]*)", text)
+    assert len(commands) == 5
+    for command in commands:
+        words = re.sub(r"\\?\$[A-Z_]+", "1", command)  # the launcher's number of the process
+        options = train._parser().parse_args(shlex.split(words))
+        assert options.recipe in recipes.names()
+        if options.workers:
+            cluster = devices.cluster(options)
+            assert cluster.index == options.index < len(cluster.workers)
 
 
 def test_a_worker_of_a_complete_run_ends_well(tmp_path, capsys):
