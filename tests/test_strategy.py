@@ -1,9 +1,12 @@
 """Many devices, many machines: the same result as one, and clear words where that cannot be."""
 
+import argparse
 import dataclasses
 import json
 import os
 import pathlib
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,7 +20,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import checkpoint, devices, recipes, strategy, train
+from training import checkpoint, devices, recipes, run_folder, strategy, train
+from training import workers as exchange
 from training.build import build_parts
 from training.cluster import Cluster, cluster_of
 from training.data.order import rows_of
@@ -158,8 +162,12 @@ def test_endless():
 # Refusals
 
 
-def stand_in(replicas):
-    return types.SimpleNamespace(num_replicas_in_sync=replicas)
+def stand_in(replicas, workers=1, index=0):
+    return types.SimpleNamespace(
+        num_replicas_in_sync=replicas,
+        extended=types.SimpleNamespace(worker_devices=["a device"] * (replicas // workers)),
+        cluster_resolver=types.SimpleNamespace(task_id=index),
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,7 +183,40 @@ def test_what_replicas_cannot_do(replicas, changes, said):
     with pytest.raises(ValueError, match=said) as error:
         strategy.check_fits(stand_in(replicas), recipe)
     assert "\n" not in str(error.value)
+    assert "; `--strategy one` trains on one device" in str(error.value)  # the way out
     strategy.check_fits(stand_in(1), recipe)
+    with pytest.raises(ValueError, match=said) as error:  # over machines it is none
+        strategy.check_fits(stand_in(replicas, workers=replicas), recipe)
+    assert "--strategy" not in str(error.value)
+
+
+@pytest.mark.parametrize("mixed", ["mixup", "cutmix"])
+def test_pairs_over_workers_are_refused_before_the_start(mixed):
+    recipe = dataclasses.replace(
+        recipes.load("imagenet1k").RECIPE, batch_size=12, mixup=0.0, cutmix=0.0, repeats=1
+    )
+    strategy.check_fits(stand_in(4, workers=2), recipe)
+    recipe = dataclasses.replace(recipe, **{mixed: 0.8})
+    strategy.check_fits(stand_in(4), recipe)  # one worker has all
+    with pytest.raises(ValueError, match=r"twice the replicas.*Received: 12 and 4"):
+        strategy.check_fits(stand_in(4, workers=2), recipe)
+
+
+@pytest.mark.parametrize(
+    "changes, jit, said",
+    [
+        ({}, True, "--jit is for --strategy one: .* a TPU compiles by itself"),
+        ({"deterministic": True}, False, "TPUs: .* or `--set deterministic=false`"),
+        ({"precision": "float16"}, False, "must be bfloat16 or float32"),
+    ],
+)
+def test_what_a_tpu_cannot_do(monkeypatch, changes, jit, said):
+    monkeypatch.setattr(strategy, "is_tpu", lambda opened: True)
+    recipe = dataclasses.replace(recipes.load("imagenet1k").RECIPE, **changes)
+    for replicas in (1, 8):
+        with pytest.raises(ValueError, match=said) as error:
+            strategy.check_fits(stand_in(replicas), recipe, jit_compile=jit)
+        assert "trains on one device" not in str(error.value)
 
 
 def test_jit_and_mirrored():
@@ -227,6 +268,19 @@ def test_clusters():
             cluster_of(environment={"TF_CONFIG": text})
 
 
+def test_clusters_of_launchers():
+    def of(jobs, job, index=0):
+        config = {"cluster": jobs, "task": {"type": job, "index": index}}
+        return cluster_of(environment={"TF_CONFIG": json.dumps(config)})
+
+    assert of({"chief": ["a:1"]}, "chief") == of({"worker": ["a:1"]}, "worker") == Cluster()
+    jobs = {"chief": ["a:1"], "worker": ["b:1"], "evaluator": ["c:1"]}
+    assert of(jobs, "worker") == Cluster(("a:1", "b:1"), 1)
+    for job in ("evaluator", "ps", "master"):
+        with pytest.raises(ValueError, match=f"'{job}' takes no part .* use chief and worker"):
+            of({**jobs, job: ["c:1"]}, job)
+
+
 def meet_all(workers, facts, wait=20.0):
     """What `meet` raises in each of the workers, `None` where nothing."""
     errors: list = [None] * len(facts)
@@ -270,6 +324,160 @@ def test_workers_that_do_not_come():
         workers[0] = workers[1]
         (error,) = meet_all(workers, [{}], wait=0.5)
         assert "cannot listen on port" in error
+
+
+def test_machines_that_differ(monkeypatch):
+    """Each replica takes an equal part of the batch, so all workers have as many."""
+    seen = []
+    monkeypatch.setattr(strategy, "gpus", lambda: ["a GPU"] * 4)
+    monkeypatch.setattr(strategy, "open_strategy", lambda *words: "opened")
+    monkeypatch.setattr("training.meeting.meet", lambda *words: seen.append(words))
+    for words, wait in (([], devices.MEETING), (["--wait", "7.5"], 7.5)):
+        parser = argparse.ArgumentParser()
+        devices.add_arguments(parser)
+        options = parser.parse_args(words)
+        opened = devices.open_devices(options, Cluster(("a:1", "b:1"), 1), {"seed": 0})
+        assert opened == "opened"
+        assert seen.pop() == (("a:1", "b:1"), 1, {"seed": 0, "the number of GPUs": 4}, wait)
+    for bad in ("0", "-1", "soon", "inf", "nan"):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--wait", bad])
+    errors = meet_all(free_addresses(2), [{"the number of GPUs": n} for n in (8, 4)])
+    assert "the number of GPUs is 4 there and 8 here" in errors[0]
+
+
+def in_workers(monkeypatch, function, count):
+    """What `function` gives or raises in each of some workers: threads with a sum of their own."""
+    barrier = threading.Barrier(count, timeout=30)
+    arrays: list = [None] * count
+    results: list = [None] * count
+
+    def add(of, array):
+        arrays[of.cluster_resolver.task_id] = np.asarray(array)
+        barrier.wait()
+        assert len({(a.shape, a.dtype) for a in arrays}) == 1
+        total = sum(arrays)
+        barrier.wait()
+        return total
+
+    def one(index):
+        try:
+            results[index] = function(stand_in(count, count, index), index)
+        except ValueError as error:
+            results[index] = error
+
+    monkeypatch.setattr(exchange, "_sum", add)
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def test_workers_compare_their_images(monkeypatch):
+    images = {"number of images": 9, "name of class 0": "chat", "name of class 1": "Ägäis"}
+
+    def check(found):
+        return in_workers(monkeypatch, lambda s, i: exchange.check_same(s, found[i]), len(found))
+
+    assert check([images] * 3) == [None] * 3
+    errors = check([images, images, {**images, "number of images": 8}])
+    assert len({str(error) for error in errors}) == 1  # all say the same, none waits
+    assert str(errors[0]).startswith(
+        "worker 2 has other images than worker 0: the number of images is 8, not 9; give all"
+    )
+    errors = check([images, {"number of images": 9, "name of class 0": "chien"}])
+    assert "worker 1 has" in str(errors[0]) and "class 0 is 'chien', not 'chat'" in str(errors[1])
+    errors = check([images, {**images, "name of class 2": "x"}])
+    assert "the name of class 2 is 'x', not None" in str(errors[0])
+
+
+def test_what_workers_found_is_put_together(monkeypatch):
+    found = [["a"], [], ["b", "a"]]
+    assert in_workers(monkeypatch, lambda s, i: exchange.from_all(s, found[i]), 3) == [found] * 3
+    assert exchange.from_all(stand_in(1), ["a"]) == [["a"]]
+
+
+def test_what_the_chief_cannot_write_is_said_by_all(monkeypatch, tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    options = types.SimpleNamespace(output=tmp_path)
+    plan = {"folder": None, "record": None, "recipe": types.SimpleNamespace(name="mine")}
+
+    def begin(opened, index):
+        return exchange.from_chief(
+            opened,
+            lambda: train._begin(options, plan, run_folder, {}),
+            ValueError,
+            checkpoint.WriteError,
+        )
+
+    for error in in_workers(monkeypatch, begin, 2):
+        assert isinstance(error, ValueError) and "already holds files" in str(error)
+
+
+def test_workers_and_the_folder_of_the_chief(tmp_path):
+    """As pods are started: always with the same command."""
+    words = ["--recipe", "imagenet1k", "--smoke"]
+
+    def plan(*more, chief):
+        options = train._parser().parse_args([*words, *map(str, more)])
+        found = train.plan_run(options, run_folder, chief=chief)
+        return found["folder"], found["record"] is not None
+
+    folder, again = tmp_path / "a", ("--resume", "--output", tmp_path / "a")
+    for chief in (True, False):
+        assert plan(*again, chief=chief) == (None, False)  # nothing there: from the start
+    assert plan("--resume", folder, chief=False) == (None, False)  # it may not see the folder
+    recipe = recipes.smoke("imagenet1k")
+    folder.mkdir()
+    run_folder.write_record(folder, recipe, 0, True, None, {})
+    for chief in (True, False):
+        assert plan(*again, chief=chief) == (folder, True)
+        assert plan("--resume", folder, chief=chief) == (folder, True)
+        assert plan("--output", folder, chief=chief) == (None, False)  # refused later, by the chief
+
+
+def test_the_commands_of_the_readme():
+    text = (ROOT / "README.md").read_text("utf-8").partition("## Many devices")[2]
+    text = text.partition("\n## ")[0].replace("\\\n", " ").replace("$hosts", "a:1,b:1")
+    commands = re.findall(r"python -m training\.train ([^\"\n]*)", text)
+    assert len(commands) == 5
+    for command in commands:
+        words = re.sub(r"\\?\$[A-Z_]+", "1", command)  # the launcher's number of the process
+        options = train._parser().parse_args(shlex.split(words))
+        assert options.recipe in recipes.names()
+        if options.workers:
+            cluster = devices.cluster(options)
+            assert cluster.index == options.index < len(cluster.workers)
+
+
+def test_a_worker_of_a_complete_run_ends_well(tmp_path, capsys):
+    run_folder.write_record(tmp_path, recipes.smoke("imagenet1k"), 0, True, None, {})
+    (tmp_path / run_folder.REPORT).write_text("{}")
+    addresses = ",".join(free_addresses(2))
+    for index in ("0", "1"):
+        status = train.main([
+            "--recipe", "imagenet1k", "--smoke", "--resume", "--output", str(tmp_path),
+            "--workers", addresses, "--index", index,
+        ])  # fmt: skip
+        assert status == 0 and "is complete" in capsys.readouterr().out
+
+
+def test_how_to_go_on():
+    assert train._how_to_go_on("runs/a", Cluster()) == (
+        "go on with: python -m training.train --resume runs/a"
+    )
+    several = train._how_to_go_on("runs/a", Cluster(("a:1", "b:1"), 1))
+    assert several == "start all workers again, with --resume runs/a"
+
+
+def test_a_lost_worker_keeps_its_cause():
+    lost, strategy = pytest.raises(exchange.LostWorker), stand_in(2, workers=2)
+    with lost as error, exchange.together(strategy):
+        raise tf.errors.InternalError(None, None, "\nno memory\nat /job:worker/task:1\n")
+    assert str(error.value).startswith("worker 1 ended")
+    assert train._first_line(error.value.__cause__) == "no memory"
 
 
 def test_the_command_refuses(tmp_path, capsys, monkeypatch):
@@ -350,7 +558,7 @@ def test_the_step_is_all_xla():
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, *([5] if os.environ.get("KILLS") else [])])
 def test_a_lost_worker_ends_the_others_and_resume_goes_on(tmp_path, kills):
-    """So does one that is asked to stop, which comes first."""
+    """So does one that is asked to stop, which comes first. The chief is the first to die."""
     settings = {
         "images": 64, "embed_dims": "32", "depths": "1", "window_size": "2", "image_size": 8,
         "drop_path_rate": 0, "batch_size": 4, "epochs": 12, "ema": 0.9, "clip_norm": 1,
@@ -387,7 +595,7 @@ def test_a_lost_worker_ends_the_others_and_resume_goes_on(tmp_path, kills):
 
     for kill in range(kills):
         processes = workers()
-        killed, left = processes if kill % 2 else reversed(processes)  # the chief at odd ones
+        killed, left = reversed(processes) if kill % 2 else processes  # the chief, the other ...
         work_for_a_while(left)
         killed.send_signal(signal.SIGKILL)
         finish(killed)

@@ -50,13 +50,20 @@ def cluster_of(workers=None, index=None, environment=os.environ):
             listed = [*jobs.get("chief", []), *jobs.get("worker", [])]
             if not listed:
                 return Cluster()
-            job, index = config["task"]["type"], int(config["task"]["index"])
-            index += {"chief": 0, "worker": len(jobs.get("chief", []))}[job]
+            job, index = str(config["task"]["type"]), int(config["task"]["index"])
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ValueError(
                 'TF_CONFIG must be like {"cluster": {"worker": ["host:port", ...]}, "task": '
                 f'{{"type": "worker", "index": 0}}}}. Received: {text!r}'
             ) from None
+        if job not in ("chief", "worker"):
+            raise ValueError(
+                f"TF_CONFIG: a task of type {job!r} takes no part in a training; use chief and "
+                "worker."
+            )
+        index += len(jobs.get("chief", [])) if job == "worker" else 0
+        if len(listed) == 1 and index == 0:
+            return Cluster()
     elif workers is None or index is None:
         raise ValueError("--workers and --index go together: all addresses, and which is this one")
     else:

@@ -3,7 +3,7 @@
 from training.quiet import quiet_import
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker", "tpu")
-MEETING = 60.0  # seconds in which all workers must have come
+MEETING = 60.0  # seconds in which all workers must have come, if --wait does not say
 
 
 def add_arguments(parser):
@@ -24,6 +24,12 @@ def add_arguments(parser):
     )
     group.add_argument(
         "--index", type=_number, metavar="N", help="which of --workers this process is, from 0 on"
+    )
+    group.add_argument(
+        "--wait",
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"how long to wait at the start for the other workers (default: {MEETING:g})",
     )
     group.add_argument(
         "--devices",
@@ -63,12 +69,14 @@ def open_devices(options, workers, facts):
     """
     from training.meeting import meet
 
+    with quiet_import():
+        from training.strategy import gpus, open_strategy
+
     if len(workers.workers) > 1:
         print(f"worker {workers.index} of {len(workers.workers)} waits for the others", flush=True)
-        meet(workers.workers, workers.index, facts, MEETING)
+        facts = {**facts, "the number of GPUs": len(gpus())}  # replicas are counted from it
+        meet(workers.workers, workers.index, facts, options.wait or MEETING)
     with quiet_import():
-        from training.strategy import open_strategy
-
         return open_strategy(options.strategy, workers.workers, workers.index, options.devices)
 
 
@@ -78,3 +86,15 @@ def _number(text):
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}")
     return int(text)
+
+
+def _seconds(text):
+    import argparse
+
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
+    return seconds

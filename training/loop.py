@@ -17,7 +17,7 @@ from training.logs import Progress, TensorBoard, write_csv
 from training.replicas import workers_of
 from training.steps import evaluation_step, image_losses, training_step
 from training.stopping import Stopped
-from training.workers import anyone, from_chief, is_chief, same_everywhere
+from training.workers import anyone, from_chief, same_everywhere
 
 LAST, BEST = Path("checkpoints", "last.npz"), Path("checkpoints", "best.weights.h5")
 
@@ -196,6 +196,10 @@ def train(recipe, parts, batches, validation, folder, *, steps_per_epoch, figure
             by = (stop.requested if stop is not None else "") or "another worker"
             raise Stopped(f"stopped by {by} at step {position.step:,} of {total:,}")
 
+    def log(row):
+        write_csv(folder / "log.csv", position.history)
+        board.add(row)
+
     def end_epoch():
         """Evaluates and logs; what is done here is done again if it is interrupted."""
         nonlocal sums
@@ -221,9 +225,7 @@ def train(recipe, parts, batches, validation, folder, *, steps_per_epoch, figure
         position.history.append(row)
         sums = tf.zeros(3, tf.float64)
         save()
-        if is_chief(strategy):
-            write_csv(folder / "log.csv", position.history)
-            board.add(row)
+        from_chief(strategy, lambda: log(row), checkpoint.WriteError)
         progress.epoch_ended(row, position.step)
 
     iterator, saved = None, True

@@ -160,5 +160,6 @@ def _compare(mine, theirs, index, who):
             )
         raise ValueError(
             f"worker {who} is about to do something else than this worker {index}: {key} is "
-            f"{there!r} there and {here!r} here; start all with the same command but --index."
+            f"{there!r} there and {here!r} here; start all with the same command but --index, on "
+            "machines alike."
         )

@@ -14,12 +14,13 @@ from keras_regionvit.export import export_saved_model
 from training import inputs as data
 from training import recipes, run_folder
 from training.build import build_model, build_parts
+from training.checkpoint import WriteError
 from training.data.readable import Skipped
 from training.logs import duration
 from training.loop import LAST, save_model, train
 from training.report import versions
 from training.strategy import check_fits, describe
-from training.workers import from_chief
+from training.workers import check_same, from_all, from_chief
 
 
 @dataclasses.dataclass
@@ -69,7 +70,7 @@ def run(recipe, folder, *, seed=0, smoke=False, data_path=None, skip_corrupt=Fal
 
     Raises:
         LostWorker: another worker is gone.
-        ValueError: images, weights or the checkpoint do not fit.
+        ValueError: images, weights or the checkpoint do not fit, or workers have other images.
         WriteError: a file cannot be written.
         NotFinite: the loss is no number any more.
         Stopped: it was asked to stop.
@@ -87,6 +88,7 @@ def run(recipe, folder, *, seed=0, smoke=False, data_path=None, skip_corrupt=Fal
         tf.random.set_global_generator(tf.random.Generator.from_seed(seed, alg="philox"))
         tf.config.experimental.enable_op_determinism()
     inputs = data.open_inputs(recipe, data_path)
+    check_same(strategy, counts(inputs))
     if from_chief(strategy, lambda: (folder / LAST).exists()):
         recipe = dataclasses.replace(recipe, weights="")  # the checkpoint has newer ones
     parts = build_parts(recipe, inputs.classes, inputs.steps_per_epoch, strategy)
@@ -97,7 +99,7 @@ def run(recipe, folder, *, seed=0, smoke=False, data_path=None, skip_corrupt=Fal
     skipped = Skipped()
     reading = {"skip_corrupt": skip_corrupt, "skipped": skipped}
 
-    def finish(trained, history, speed):
+    def finish(trained, history, speed, skipped):
         """Exports the model; gives the report."""
         model = for_pixels(recipe, trained, inputs.classes)
         finished = export(recipe, folder, seed, smoke, model, inputs, history)
@@ -138,7 +140,27 @@ def run(recipe, folder, *, seed=0, smoke=False, data_path=None, skip_corrupt=Fal
         stop=stop,
     )
     with parts.averaged() as trained:
-        return from_chief(strategy, lambda: finish(trained, history, speed))
+        names = set().union(*from_all(strategy, sorted(skipped.names)))
+        return from_chief(
+            strategy, lambda: finish(trained, history, speed, names), ValueError, WriteError
+        )
+
+
+def counts(inputs):
+    """What the workers must find alike in their images, a dict of plain data.
+
+    Example:
+
+    >>> counts(open_inputs(recipe))["number of classes"]
+    4
+    """
+    names = inputs.source.class_names
+    return {
+        "number of images to learn from": int(inputs.source.count),
+        "number of images held out": int(inputs.held_out.count),
+        "number of classes": len(names),
+        **{f"name of class {i}": str(name) for i, name in enumerate(names)},
+    }
 
 
 def for_pixels(recipe, model, classes):

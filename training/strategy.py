@@ -6,6 +6,7 @@ import os
 import tensorflow as tf
 from tensorflow.python.eager import context
 
+from training.data.order import check_pairs
 from training.devices import STRATEGIES
 from training.replicas import workers_of
 
@@ -38,14 +39,13 @@ def open_strategy(name="auto", workers=None, index=None, devices=None):
     """
     if name not in STRATEGIES:
         raise ValueError(f"--strategy must be one of {', '.join(STRATEGIES)}. Received: {name!r}")
-    gpus = tf.config.list_physical_devices("GPU")
     if name == "auto":
         if workers:
             name = "multiworker"
         elif os.environ.get("TPU_NAME") or tf.config.list_physical_devices("TPU"):
             name = "tpu"
         else:
-            name = "mirrored" if (devices or len(gpus)) > 1 else "one"
+            name = "mirrored" if (devices or len(gpus())) > 1 else "one"
     if workers and name != "multiworker":
         raise ValueError(f"--workers is for --strategy multiworker. Received: --strategy {name}")
     if devices is not None and name != "mirrored":
@@ -55,13 +55,18 @@ def open_strategy(name="auto", workers=None, index=None, devices=None):
     if name == "tpu":
         return _tpu()
     if name == "mirrored":
-        return _mirrored(gpus, devices)
+        return _mirrored(gpus(), devices)
     if not workers or len(workers) < 2:
         raise ValueError(
             "--strategy multiworker needs at least two workers; name them with --workers and "
             "--index, or with TF_CONFIG"
         )
     return _multiworker(list(workers), index)
+
+
+def gpus():
+    """The GPUs of this machine; TensorFlow does not start for it."""
+    return tf.config.list_physical_devices("GPU")
 
 
 def check_fits(strategy, recipe, jit_compile=False):
@@ -84,28 +89,38 @@ def check_fits(strategy, recipe, jit_compile=False):
     if recipe.batch_size % parts:
         raise ValueError(
             f"`batch_size` must be a multiple of {parts}, {replicas} replicas times `accumulation` "
-            f"{recipe.accumulation}. Received: {recipe.batch_size}"
+            f"{recipe.accumulation}. Received: {recipe.batch_size}{_way_out(strategy)}"
         )
+    if recipe.mixup or recipe.cutmix:
+        check_pairs(recipe.batch_size, replicas, workers_of(strategy))
     if replicas > 1 and recipe.precision == "float16":
         raise ValueError(
             f"`precision` must be bfloat16 or float32 with {replicas} replicas: float16 scales its "
-            "losses by what a single one sees."
+            f"losses by what a single one sees{_way_out(strategy)}."
+        )
+    if jit_compile and (isinstance(strategy, _MIRRORED) or is_tpu(strategy)):
+        raise ValueError(
+            "--jit is for --strategy one: replicas meet within a step, which XLA cannot compile "
+            "on GPUs and CPUs; a TPU compiles by itself."
         )
     if is_tpu(strategy):
         if recipe.precision == "float16":
             raise ValueError("`precision` must be bfloat16 or float32 on a TPU, not float16.")
         if recipe.deterministic:
             raise ValueError(
-                "--deterministic is not for TPUs: TensorFlow promises it for CPUs and GPUs only."
+                "--deterministic is not for TPUs: TensorFlow promises it for CPUs and GPUs only; "
+                "leave it out, or `--set deterministic=false` where the recipe has it."
             )
-    elif jit_compile and isinstance(strategy, tf.distribute.MirroredStrategy | _MULTI):
-        raise ValueError(
-            "--jit is for --strategy one: replicas meet within a step, which XLA cannot compile "
-            "on GPUs and CPUs; a TPU compiles by itself."
-        )
 
 
-_MULTI = tf.distribute.MultiWorkerMirroredStrategy
+_MIRRORED = tf.distribute.MirroredStrategy | tf.distribute.MultiWorkerMirroredStrategy
+
+
+def _way_out(strategy):
+    """What to add to a refusal where this machine could train with one device as well."""
+    several = strategy.num_replicas_in_sync > 1
+    alone = several and workers_of(strategy) == 1 and not is_tpu(strategy)
+    return "; `--strategy one` trains on one device" if alone else ""
 
 
 def is_tpu(strategy):

@@ -55,31 +55,24 @@ def _main(options):
         from training.stopping import Stopped, StopRequest
         from training.strategy import check_fits
         from training.strategy import describe as describe_devices
-        from training.workers import LostWorker, together
+        from training.workers import LostWorker, from_chief, together
     folder, recipe, chief = plan["folder"], plan["recipe"], cluster.index == 0
     if plan["record"] is not None and (folder / run_folder.REPORT).exists():
         print(f"{folder} is complete; {run_folder.REPORT} has its figures.")
         return 0
     strategy = devices.open_devices(options, cluster, facts(options, plan, versions()))
     check_fits(strategy, recipe, options.jit)
-    if folder is None and not chief:
-        folder = Path(options.output or run_folder.FIRST_RUNS / recipe.name)
-    elif folder is None:
-        folder = run_folder.new_folder(options.output, recipe.name)
-    resume = f"python -m training.train --resume {folder}"
+    folder = folder or Path(options.output or options.resume or run_folder.FIRST_RUNS / recipe.name)
     try:
-        if not chief:
-            pass  # the chief writes
-        elif plan["record"] is None:
-            run_folder.write_record(
-                folder, recipe, plan["seed"], plan["smoke"], plan["data"], versions()
-            )
-        elif plan["record"]["versions"] != versions():
-            print(f"note: other versions than the run began with, see {folder}/run.json")
-        print(f"Recipe {recipe.name}, seed {plan['seed']}; the run is kept in {folder}")
-        if strategy.num_replicas_in_sync > 1:
-            print(f"on {describe_devices(strategy)}")
         with StopRequest() as stop, together(strategy):
+            begun = from_chief(
+                strategy, lambda: _begin(options, plan, run_folder, versions()),
+                ValueError, WriteError,
+            )  # fmt: skip
+            folder = Path(begun)
+            print(f"Recipe {recipe.name}, seed {plan['seed']}; the run is kept in {folder}")
+            if strategy.num_replicas_in_sync > 1:
+                print(f"on {describe_devices(strategy)}")
             report = run(
                 recipe, folder, seed=plan["seed"], smoke=plan["smoke"], data_path=plan["data"],
                 skip_corrupt=options.skip_corrupt, save_every=options.save_every,
@@ -88,23 +81,50 @@ def _main(options):
         if chief:
             print_report(report, folder)
     except Stopped as error:
-        print(f"{error}; the state is saved, go on with: {resume}", file=sys.stderr)
+        again = _how_to_go_on(folder, cluster)
+        print(f"{error}; the state is saved, {again}", file=sys.stderr)
         return 128 + signal.Signals[stop.requested or "SIGTERM"]
     except LostWorker as error:
         print(
-            f"error: {error} The last checkpoint is intact; start all workers again, with "
-            f"--resume {folder}",
+            f"error: {error} The last checkpoint is intact; {_how_to_go_on(folder, cluster)}\n"
+            f"TensorFlow's words: {_first_line(error.__cause__)}",
             file=sys.stderr,
         )
         return TRY_AGAIN
     except (WriteError, NotFinite) as error:
-        print(f"error: {error} Go on with: {resume}", file=sys.stderr)
+        again = _how_to_go_on(folder, cluster)
+        print(f"error: {error} {again[0].upper()}{again[1:]}", file=sys.stderr)
         return 1
     except tf.errors.OpError as error:
-        lines = [line for line in (error.message or str(error)).splitlines() if line.strip()]
-        print(f"error: {lines[0]}", file=sys.stderr)
+        print(f"error: {_first_line(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _begin(options, plan, run_folder, versions):
+    """Makes the folder of a new run, with its record; gives the folder's name. For the chief."""
+    folder = plan["folder"]
+    if folder is None:
+        folder = run_folder.new_folder(options.output, plan["recipe"].name)
+    if plan["record"] is None:
+        run_folder.write_record(
+            folder, plan["recipe"], plan["seed"], plan["smoke"], plan["data"], versions
+        )
+    elif plan["record"]["versions"] != versions:
+        print(f"note: other versions than the run began with, see {folder}/run.json")
+    return str(folder)
+
+
+def _how_to_go_on(folder, cluster):
+    if len(cluster.workers) > 1:  # a single one of them would train by itself
+        return f"start all workers again, with --resume {folder}"
+    return f"go on with: python -m training.train --resume {folder}"
+
+
+def _first_line(error):
+    """The first line of a TensorFlow error, with its kind where it says nothing."""
+    text = getattr(error, "message", None) or str(error)
+    return next((line for line in text.splitlines() if line.strip()), type(error).__name__)
 
 
 def facts(options, plan, versions):
@@ -134,8 +154,9 @@ def plan_run(options, run_folder, chief=True):
     Raises:
         ValueError: options are wrong, or differ from those the run began with.
     """
-    seen = chief or (options.resume and Path(options.resume, run_folder.RECORD).exists())
-    if not seen and options.recipe:  # then the chief's record is as good as one's own
+    named = options.resume or options.output
+    seen = named and Path(named, run_folder.RECORD).exists()
+    if not chief and not seen and options.recipe:  # the chief's record is as good as one's own
         folder = record = began = None
     else:
         folder, record, began = _folder_to_resume(options, run_folder)

@@ -74,11 +74,52 @@ def from_chief(strategy, function, *errors):
             answer = {"result": function()}
         except errors as error:
             answer = {"error": str(error), "kind": type(error).__name__}
-    answer = json.loads(_text_from_chief(strategy, json.dumps(answer)))
+    answer = json.loads(_text_from(strategy, 0, json.dumps(answer)))
     if "error" not in answer:
         return answer["result"]
     kinds = {kind.__name__: kind for kind in errors}
     raise kinds.get(answer["kind"], errors[0])(answer["error"])
+
+
+def from_all(strategy, value):
+    """What each worker has, plain data for JSON, in all of them: a list in their order.
+
+    Example:
+
+    >>> from_all(strategy, socket.gethostname())
+    ['node-1', 'node-2']
+    """
+    if workers_of(strategy) == 1:
+        return [value]
+    text = json.dumps(value)
+    return [json.loads(_text_from(strategy, i, text)) for i in range(workers_of(strategy))]
+
+
+def check_same(strategy, facts):
+    """That all workers have found the same, where a difference would let them wait for ever.
+
+    Args:
+        strategy: a `tf.distribute.Strategy`.
+        facts: a dict of plain data.
+
+    Raises:
+        ValueError: one has found something else than the chief; the same sentence in all.
+
+    Example:
+
+    >>> check_same(strategy, {"number of classes": 1000})
+    """
+    chief = from_chief(strategy, lambda: facts)
+    own = next((k for k in {**chief, **facts} if chief.get(k) != facts.get(k)), None)
+    if not anyone(strategy, own is not None):
+        return
+    found = from_all(strategy, [own, facts.get(own)])
+    for worker, (key, value) in enumerate(found):
+        if key is not None:
+            raise ValueError(
+                f"worker {worker} has other images than worker 0: the {key} is {value!r}, "
+                f"not {chief.get(key)!r}; give all workers the same data."
+            )
 
 
 def same_everywhere(strategy, variables):
@@ -101,12 +142,13 @@ def array_from_chief(strategy, array):
     return _sum(strategy, array if is_chief(strategy) else np.zeros_like(array))
 
 
-def _text_from_chief(strategy, text):
-    """The chief's text, everywhere."""
+def _text_from(strategy, worker, text):
+    """The text of one of the workers, everywhere."""
+    mine = strategy.cluster_resolver.task_id == worker
     data = np.frombuffer(text.encode(), np.uint8).astype(np.int32)
-    length = int(array_from_chief(strategy, np.int32(len(data))))
-    data = data if is_chief(strategy) else np.zeros(length, np.int32)
-    return bytes(array_from_chief(strategy, data).astype(np.uint8)).decode()
+    length = int(_sum(strategy, np.int32(len(data) if mine else 0)))
+    data = data if mine else np.zeros(length, np.int32)
+    return bytes(_sum(strategy, data).astype(np.uint8)).decode()
 
 
 def _sum(strategy, array):

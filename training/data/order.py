@@ -63,18 +63,32 @@ def rows_of(batch_size, *, repeats=1, replicas=1, shard=(0, 1), pairs=False):
         raise ValueError(
             f"`replicas` must be a multiple of the workers. Received: {replicas} and {workers}"
         )
+    if pairs:
+        check_pairs(batch_size, replicas, workers)
     whole = batch_size % (2 * replicas) == 0
-    if pairs and workers > 1 and not whole:
-        raise ValueError(
-            "`batch_size` must be a multiple of twice the replicas where pictures are mixed in "
-            f"pairs (MixUp, CutMix). Received: {batch_size} and {replicas}"
-        )
     if pairs and whole and replicas > 1:  # copies and pairs: dealt from both ends at once
         replica = np.minimum(places, batch_size - 1 - places) % replicas
         places = np.argsort(replica, stable=True)
     elif repeats > 1:
         places = places.reshape(-1, replicas).T.reshape(-1)
     return places.reshape(workers, -1)[index]
+
+
+def check_pairs(batch_size, replicas, workers):
+    """That pictures which are mixed with each other can lie with the same worker.
+
+    Raises:
+        ValueError: they cannot.
+
+    Example:
+
+    >>> check_pairs(16, replicas=4, workers=2)
+    """
+    if workers > 1 and batch_size % (2 * replicas):
+        raise ValueError(
+            "`batch_size` must be a multiple of twice the replicas where pictures are mixed in "
+            f"pairs (MixUp, CutMix). Received: {batch_size} and {replicas}"
+        )
 
 
 def sequence(records, repeats, begin, count, rows, batch_size):
