@@ -81,8 +81,9 @@ def export_saved_model(
     if preprocessing is not None:
         _check_fit(model, preprocessing, top_k)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    aside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
+        aside.mkdir(0o700)  # in here, so that no signal can come between
         functions = _write_model(model, aside, labels, preprocessing, top_k, features)
         (aside / WARMUP).parent.mkdir(exist_ok=True)
         if labels is not None:
@@ -91,7 +92,7 @@ def export_saved_model(
         write_card(aside, _facts(model, functions, preprocessing) | (card or {}))
         for file_or_folder in (*aside.rglob("*"), aside):
             _to_disk(file_or_folder)
-        aside.chmod(0o755)  # mkdtemp's folders are private
+        aside.chmod(0o755)
         os.rename(aside, path)
         _to_disk(path.parent)
     except BaseException:
