@@ -42,7 +42,8 @@ class Preprocessing:
         mean: of each of the C channels, on 0..255.
         std: likewise, positive. A model that takes pixels on 0..255 has means 0 and std 1.
         max_pixels: pictures with more, by their headers, are not decoded; nor are those with a
-            side of more than `image_input.MAX_SIDE`.
+            side of more than `image_input.MAX_SIDE`. A picture takes up to 15 bytes a pixel, and
+            `AT_ONCE` of a request are worked on at once.
 
     Raises:
         ValueError: a figure is out of range.
