@@ -146,19 +146,37 @@ RUNTIMES: dict[str, Callable] = {
 }
 
 
-def images_per_second(run, images, rounds):
-    """Median speed of `run`, the first call not counted."""
+def seconds_of(run, images):
+    """Seconds of one call; the C program measures itself, after a first call of its own."""
     if isinstance(run, CProgram):
-        run.repeats = rounds
+        run.repeats = 1
         run(images)
-        return len(images) / run.seconds
+        return run.seconds
+    begun = time.perf_counter()
     run(images)
-    seconds = []
+    return time.perf_counter() - begun
+
+
+def compared(made, images, expected, rounds):
+    """Speeds and answers of runtimes, which take turns: a machine's speed drifts.
+
+    Args:
+        made: dict of functions, as `RUNTIMES` makes them.
+        images: float32.
+        expected: Keras' probabilities.
+        rounds: calls of each that are measured; one more before them is not.
+
+    Returns:
+        Dict of `(images per second, greatest difference)`, the median of the rounds.
+    """
+    differences = {name: np.abs(run(images) - expected).max() for name, run in made.items()}
+    seconds: dict = {name: [] for name in made}
     for _ in range(rounds):
-        begun = time.perf_counter()
-        run(images)
-        seconds.append(time.perf_counter() - begun)
-    return len(images) / statistics.median(seconds)
+        for name, run in made.items():
+            seconds[name].append(seconds_of(run, images))
+    return {
+        name: (len(images) / statistics.median(seconds[name]), differences[name]) for name in made
+    }
 
 
 def large(options):
@@ -203,15 +221,15 @@ def main(arguments=None):
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "1")
         export_saved_model(model, folder)
+        made = {}
         for name, make in RUNTIMES.items():
             try:
-                run = make(folder, shape)
+                made[name] = make(folder, shape)
             except ImportError as error:
                 print(f"| {name} | not measured: {error} | |")
-                continue
-            difference = np.abs(run(images) - expected).max()
-            speed = images_per_second(run, images, options.rounds)
-            print(f"| {name} | {speed:.2f} | {difference:.1e} |", flush=True)
+        found = compared(made, images, expected, options.rounds)
+        for name, (speed, difference) in found.items():
+            print(f"| {name} | {speed:.2f} | {difference:.1e} |")
 
 
 if __name__ == "__main__":

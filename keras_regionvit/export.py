@@ -77,22 +77,22 @@ def export_saved_model(
     if path.exists() or path.is_symlink():
         raise ValueError(f"`path` must not exist yet, so that nothing is lost. Received: {path}")
     labels = _checked_labels(labels, model.output.shape[-1])
+    model = rebuilt(model, precision, any_size)
     if preprocessing is not None:
         _check_fit(model, preprocessing, top_k)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    aside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
-        model = rebuilt(model, precision, any_size)
+        aside.mkdir(0o700)  # in here, so that no signal can come between
         functions = _write_model(model, aside, labels, preprocessing, top_k, features)
         (aside / WARMUP).parent.mkdir(exist_ok=True)
         if labels is not None:
             (aside / LABELS).write_text("".join(f"{label}\n" for label in labels), "utf-8")
         write_warmup(aside / WARMUP, _requests(model, functions, preprocessing))
         write_card(aside, _facts(model, functions, preprocessing) | (card or {}))
-        for file in aside.rglob("*"):
-            if file.is_file():
-                _to_disk(file)
-        aside.chmod(0o755)  # mkdtemp's folders are private
+        for file_or_folder in (*aside.rglob("*"), aside):
+            _to_disk(file_or_folder)
+        aside.chmod(0o755)
         os.rename(aside, path)
         _to_disk(path.parent)
     except BaseException:

@@ -10,9 +10,10 @@ H, W: rows and columns of a picture; S: side of the square that comes out.
 
 import tensorflow as tf
 
-from keras_regionvit.gif import first_frame
+from keras_regionvit.gif import first_frame, on_screen
 
 MAX_PIXELS = 89_478_485  # Pillow's own guard against files that unpack without end
+MAX_SIDE = 65_535  # of JPEG and GIF by their formats; a resize needs memory for S columns of H rows
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 _LUMA = (19595, 38470, 7471)  # ITU-R 601, in 1/65536 as Pillow has it
@@ -22,12 +23,14 @@ def decode_image(encoded, channels=3, max_pixels=MAX_PIXELS):
     """Decodes a JPEG, PNG, GIF (its first frame) or BMP.
 
     Grey, palette, CMYK, transparent and 16-bit pictures come out as 8-bit colour or grey; what is
-    transparent shows the colour that the file holds there.
+    transparent shows the colour that the file holds there. BMPs have 8, 24 or 32 bits a pixel, are
+    not compressed, have a header of Windows 3 or later, and nothing behind their pixels.
 
     Args:
         encoded: string scalar, the bytes of the file.
         channels: 3 for red, green and blue; 1 for grey.
-        max_pixels: pictures with more are refused before they are unpacked.
+        max_pixels: pictures with more are refused before they are unpacked, as are those with a
+            side of more than 65,535 pixels (`MAX_SIDE`).
 
     Returns:
         uint8 (H, W, channels).
@@ -35,7 +38,7 @@ def decode_image(encoded, channels=3, max_pixels=MAX_PIXELS):
     Raises:
         ValueError: `channels` is neither 1 nor 3.
         tf.errors.InvalidArgumentError: when run, on any other format, a damaged or truncated
-            file, a compressed BMP, or more pixels than `max_pixels`.
+            file, a BMP of another kind, or one that is too large.
 
     Example:
 
@@ -46,6 +49,11 @@ def decode_image(encoded, channels=3, max_pixels=MAX_PIXELS):
     pixels = tf.reduce_prod(tf.cast(shape, tf.int64))
     text = tf.strings.format("The image has {} pixels; at most {} are read.", (pixels, max_pixels))
     encoded = _provided(encoded, pixels <= max_pixels, text)
+    side = tf.reduce_max(shape)
+    text = tf.strings.format(
+        f"The image has a side of {{}} pixels; at most {MAX_SIDE} are read.", side
+    )
+    encoded = _provided(encoded, side <= MAX_SIDE, text)
     image = tf.case(
         [
             (starts(encoded, b"GIF8"), lambda: _decode_gif(encoded, max_pixels)),
@@ -280,11 +288,20 @@ def with_channels(image, channels):
     return tf.cast((weighted + 0x8000) // 0x10000, tf.uint8)
 
 
+def within_limits(rows, columns, max_pixels):
+    """Whether pictures of these sides, integers of any shape, are neither empty nor too large."""
+    rows, columns = tf.cast(rows, tf.int64), tf.cast(columns, tf.int64)
+    sides = (tf.minimum(rows, columns) > 0) & (tf.maximum(rows, columns) <= MAX_SIDE)
+    return sides & (rows * columns <= max_pixels)
+
+
 def _decode_gif(encoded, max_pixels):
-    encoded, pixels = first_frame(encoded)
+    encoded, rows, columns = first_frame(encoded)
     text = "The GIF has no frame, or one with too many pixels."
-    encoded = _provided(encoded, (pixels > 0) & (pixels <= max_pixels), text)
-    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    encoded = _provided(encoded, within_limits(rows, columns, max_pixels), text)
+    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    image.set_shape((None, None, 3))
+    return on_screen(encoded, image)
 
 
 def _decode_bmp(encoded):

@@ -13,7 +13,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from keras_regionvit.gif import first_frame
+from keras_regionvit.gif import first_frame, on_screen
 from keras_regionvit.image_input import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -26,6 +26,7 @@ from keras_regionvit.image_input import (
     plain_bmp,
     starts,
     with_channels,
+    within_limits,
 )
 
 AT_ONCE = 4  # pictures of a request that are resized side by side
@@ -40,7 +41,9 @@ class Preprocessing:
         crop_ratio: share of the shorter side that is kept, in (0, 1].
         mean: of each of the C channels, on 0..255.
         std: likewise, positive. A model that takes pixels on 0..255 has means 0 and std 1.
-        max_pixels: pictures with more, by their headers, are not decoded.
+        max_pixels: pictures with more, by their headers, are not decoded; nor are those with a
+            side of more than `image_input.MAX_SIDE`. A picture takes up to 15 bytes a pixel, and
+            `AT_ONCE` of a request are worked on at once.
 
     Raises:
         ValueError: a figure is out of range.
@@ -100,6 +103,7 @@ def evaluation_batch(encoded, preprocessing, at_least=0):
     size, channels = preprocessing.size, preprocessing.channels
     encoded = tf.ensure_shape(encoded, (None,))
     count = tf.size(encoded)
+    encoded = _harmless(encoded, preprocessing.max_pixels)
     pictures = iter(_decoded(encoded, preprocessing.max_pixels))
     done = tf.TensorArray(
         tf.float32, size=tf.maximum(count, at_least), element_shape=(size, size, channels)
@@ -111,6 +115,7 @@ def evaluation_batch(encoded, preprocessing, at_least=0):
         image, fine = tf.cond(
             starts(data, b"BM"), lambda: bmp_colours(data, image), lambda: (image, True)
         )
+        image = tf.cond(starts(data, b"GIF8"), lambda: on_screen(data, image), lambda: image)
         image = with_channels(image, channels)
         image = center_crop(image, size, round(size / preprocessing.crop_ratio))
         image = normalize(image, preprocessing.mean, preprocessing.std)
@@ -141,19 +146,14 @@ def _decoded(encoded, max_pixels):
 
     def decode(index, data):
         def jpeg():
-            rows, columns, _ = tf.unstack(tf.io.extract_jpeg_shape(data, tf.int64))
-            return decode_jpeg(tf.where(rows * columns <= max_pixels, data, b""))
+            rows, columns, _ = tf.unstack(tf.io.extract_jpeg_shape(data))
+            return decode_jpeg(tf.where(within_limits(rows, columns, max_pixels), data, b""))
 
         def other():
             return tf.io.decode_image(data, channels=3, expand_animations=False)
 
         return index, tf.cond(tf.io.is_jpeg(data), jpeg, other)
 
-    encoded = tf.where(_readable(encoded, max_pixels), encoded, b"")  # which no decoder takes
-    gif = starts(encoded, b"GIF8")
-    encoded = tf.cond(
-        tf.reduce_any(gif), lambda: _first_frames(encoded, gif, max_pixels), lambda: encoded
-    )
     pictures = tf.data.Dataset.from_tensor_slices((tf.range(tf.size(encoded)), encoded))
     pictures = pictures.map(decode, num_parallel_calls=2).ignore_errors()
     options = tf.data.Options()  # what costs time in each call and gains nothing here
@@ -162,32 +162,35 @@ def _decoded(encoded, max_pixels):
     return pictures.with_options(options)
 
 
-def _first_frames(encoded, gif, max_pixels):
-    """The pictures with every GIF cut after its first frame; none of those with too many pixels."""
+def _harmless(encoded, max_pixels):
+    """The pictures, GIFs cut after their first frame; empty where headers forbid to decode them."""
+    encoded = tf.where(_readable(encoded, max_pixels), encoded, b"")  # which no decoder takes
+    gif = starts(encoded, b"GIF8")
 
     def cut(data):
-        data, pixels = first_frame(data)
-        return tf.where((pixels > 0) & (pixels <= max_pixels), data, b"")
+        data, rows, columns = first_frame(data)
+        return tf.where(within_limits(rows, columns, max_pixels), data, b"")
 
     def picture(pair):
         return tf.cond(pair[1], lambda: cut(pair[0]), lambda: pair[0])
 
-    return tf.map_fn(picture, (encoded, gif), fn_output_signature=tf.string)
+    def first_frames():
+        return tf.map_fn(picture, (encoded, gif), fn_output_signature=tf.string)
+
+    return tf.cond(tf.reduce_any(gif), first_frames, lambda: encoded)
 
 
 def _readable(encoded, max_pixels):
     """Whether the headers are of pictures that may be decoded; all JPEGs pass."""
-
-    def pixels(rows, columns):
-        return tf.cast(rows, tf.int64) * tf.cast(columns, tf.int64)
-
     png = starts(encoded, b"\x89PNG\r\n\x1a\n")
     gif, bmp = starts(encoded, b"GIF8"), starts(encoded, b"BM")
-    png_pixels = pixels(integer(encoded, 20, 4, True), integer(encoded, 16, 4, True))
-    gif_pixels = pixels(integer(encoded, 8, 2), integer(encoded, 6, 2))
-    # rows are negative where the first is at the top
-    bmp_pixels = pixels(tf.abs(integer(encoded, 22, 4)), integer(encoded, 18, 4))
-    found = tf.where(png, png_pixels, tf.where(gif, gif_pixels, bmp_pixels))
+
+    def side(in_png, in_gif, in_bmp):
+        others = tf.where(gif, integer(encoded, in_gif, 2), integer(encoded, in_bmp, 4))
+        return tf.where(png, integer(encoded, in_png, 4, True), others)
+
+    rows, columns = side(20, 8, 22), side(16, 6, 18)
+    rows = tf.where(bmp, tf.abs(rows), rows)  # negative where the first is at the top
     return starts(encoded, b"\xff\xd8\xff") | (
-        (png | gif | (bmp & plain_bmp(encoded))) & (found > 0) & (found <= max_pixels)
+        (png | gif | (bmp & plain_bmp(encoded))) & within_limits(rows, columns, max_pixels)
     )

@@ -1,7 +1,8 @@
 """A load on the served model: clients that also send what is bad, over gRPC on loopback.
 
 python tests/serving_load.py --requests 5000 --clients 8 prints what was seen and fails if any
-answer is not as specified. The server runs in a process of its own, so that its memory is its own.
+answer is not as specified or missing, or if the server's memory grows. The server runs in a process
+of its own, so that its memory is its own.
 """
 
 import argparse
@@ -135,6 +136,21 @@ def load(folder, requests, clients):
     }
 
 
+def faults_of(seen, requests):
+    """What is not as it should be in the result of `run`, sentences."""
+    faults = list(seen["wrong"])
+    if not seen["alive"]:
+        faults.append("the server has ended")
+    ended = seen["answered"] + seen["malformed"]
+    if ended != requests:
+        faults.append(f"{requests} requests were to be sent, {ended} have ended")
+    memory = seen["memory_mib"] or [0]
+    first, last = memory[0], memory[-1]
+    if last - first > max(50, first / 10):
+        faults.append(f"memory has grown from {first} to {last} MiB")
+    return faults
+
+
 def export(folder):
     """Exports the small model of the tests."""
     import served_model
@@ -156,7 +172,10 @@ def main():
     seen = run(options.requests, options.clients)
     for name, value in seen.items():
         print(f"{name:20} {value}")
-    return 1 if seen["wrong"] or not seen["alive"] else 0
+    faults = faults_of(seen, options.requests)
+    for fault in faults:
+        print(f"fault: {fault}", file=sys.stderr)
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from pictures import COLOUR, KINDS, encoded, photo
+from pictures import COLOUR, KINDS, PALETTE, TALL, encoded, on_larger_screen, photo
 from PIL import Image
 
 from keras_regionvit import image_input
+from keras_regionvit.gif import first_frame
 from keras_regionvit.image_input import decode_image, evaluation_image
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -68,6 +69,10 @@ BAD = {
     "truncated bmp": (BMP[:900], "(?i)bmp"),
     "head of a bmp": (BMP[:16], "(?i)bmp"),
     "truncated gif": (KINDS["gif"][:400], "GIF"),
+    "bmp of 4 bits": (BMP[:28] + b"\4" + BMP[29:], "(?i)bmp"),
+    "bmp with more behind it": (KINDS["bmp"] + b"more", "(?i)bmp"),
+    "tall png": (TALL["a very tall PNG"], "a side of 1000000 pixels; at most 65535 are read"),
+    "tall bmp": (TALL["a very tall BMP"], "a side of 100000 pixels; at most 65535 are read"),
 }
 
 
@@ -76,6 +81,31 @@ def test_refuses(name):
     data, message = BAD[name]
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         decode(tf.constant(data))
+
+
+@pytest.mark.parametrize("transparency", [None, 7])
+def test_a_gif_larger_than_its_screen(transparency):
+    options = {} if transparency is None else {"transparency": transparency}
+    data = on_larger_screen(encoded(PALETTE, "GIF", **options), 50, 120, left=9, top=2)
+    image = decode_image(tf.constant(data))
+    assert image.shape == (120, 140, 3)
+    np.testing.assert_array_equal(image, pillow(data))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="too many pixels"):
+        decode_image(tf.constant(data), max_pixels=120 * 140 - 1)
+
+
+def test_a_gif_of_tiny_blocks_ends_soon():
+    first = tf.function(first_frame, input_signature=[tf.TensorSpec((), tf.string)])
+    data = KINDS["gif"]
+    head = 13 + 3 * 2 ** (data[10] % 8 + 1)
+
+    def sides(extensions):
+        return [int(side) for side in first(data[:head] + extensions + data[head:])[1:]]
+
+    assert sides(b"") == [97, 131]
+    assert sides(b"!\xfe\0" * 500) == sides(b"!\xfe" + b"\1x" * 500 + b"\0") == [97, 131]
+    assert sides(b"!\xfe" + (b"\xff" + b"x" * 255) * 5000 + b"\0") == [97, 131]
+    assert sides(b"!\xfe\0" * 5000) == sides(b"!\xfe" + b"\1x" * 5000 + b"\0") == [0, 0]
 
 
 def test_limit_of_pixels():

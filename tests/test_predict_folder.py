@@ -21,8 +21,7 @@ from keras_regionvit.export import Preprocessing, export_saved_model
 from training import predict, predict_folder
 
 ROOT = pathlib.Path(keras_regionvit.__file__).parents[1]
-COUNT = 400
-KILLS = 2
+COUNT, KILLS = (20_000, 5) if os.environ.get("KILLS") else (400, 2)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +99,7 @@ def test_however_often_it_is_killed_each_picture_has_one_row(model, photos, whol
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
         before = output.stat().st_size if output.exists() else 0
         while process.poll() is None and (
-            not output.exists() or output.stat().st_size <= before + 300 * (kills + 1)
+            not output.exists() or output.stat().st_size <= before + COUNT * (kills + 1)
         ):
             time.sleep(0.002)
         if process.poll() is not None:
@@ -143,6 +142,32 @@ def test_new_pictures_get_rows(model, tmp_path):
     (tmp_path / "in" / "a.png").write_bytes(KINDS["png"])
     assert predict_folder.run(model, tmp_path / "in", output) == (2, 0)
     assert [row[0] for row in rows(output)] == ["file", "b.png", "a.png"]
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_one(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").touch()
+    listed = os.scandir
+
+    def scandir(path):
+        if pathlib.Path(path).name == "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(ValueError, match=r"cannot be listed, .*b: Permission denied"):
+        list(predict_folder.names_under(tmp_path))
+
+
+def test_rows_that_cannot_be_written(model, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    output = tmp_path / "missing" / "rows.csv"
+    command = ["--model", model, "--folder", tmp_path / "in", "--csv", output]
+    assert predict.main(list(map(str, command))) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "cannot be written: No such file" in error
+    assert error.count("\n") == 1 and not output.parent.exists()
 
 
 def test_what_is_refused(model, tmp_path, capsys):

@@ -7,7 +7,7 @@ import tensorflow as tf
 from pictures import KINDS
 from served_model import SIZE
 
-from benchmarks.runtimes import RUNTIMES
+from benchmarks.runtimes import RUNTIMES, compared
 from keras_regionvit.export import export_saved_model
 from keras_regionvit.image_input import evaluation_image
 
@@ -41,3 +41,19 @@ def test_other_runtimes_agree(name, exported):
         pytest.skip(str(error))
     assert np.ptp(expected, axis=0).max() > 0.05
     np.testing.assert_allclose(run(images), expected, atol=1e-4)
+
+
+def test_runtimes_take_turns():
+    calls = []
+
+    def made(name, difference):
+        def run(images):
+            calls.append(name)
+            return images + difference
+
+        return run
+
+    images = np.zeros((4, 1), "float32")
+    found = compared({"a": made("a", 0), "b": made("b", -0.5)}, images, images, rounds=2)
+    assert calls == ["a", "b"] * 3
+    assert found["a"][0] > 0 and (found["a"][1], found["b"][1]) == (0, 0.5)

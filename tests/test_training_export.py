@@ -2,6 +2,11 @@
 
 import json
 import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
 
 import keras
 import numpy as np
@@ -86,6 +91,38 @@ def test_a_variant_and_tensors(tmp_path):
     assert card["parameters"] == 13_842_676 and card["compute_dtype"] == "bfloat16"
     size = sum(file.stat().st_size for file in (output / "variables").iterdir())
     assert size < 1.05 * 4 * card["parameters"]
+
+
+def test_a_full_disk(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "warmup; No space left on device")
+
+    served_model.build().save(tmp_path / "model.keras")
+    monkeypatch.setattr("keras_regionvit.export.write_warmup", full)
+    output = tmp_path / "serving" / "1"
+    assert run("--model", tmp_path / "model.keras", "--output", output) == 2
+    error = capsys.readouterr().err
+    assert f"--output {output} cannot be written: warmup; No space left" in error
+    assert error.count("\n") == 1 and os.listdir(output.parent) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stop_while_it_writes_leaves_no_version(tmp_path, how):
+    served_model.build().save(tmp_path / "model.keras")
+    output = tmp_path / "serving" / "1"
+    output.parent.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training.export", "--model", tmp_path / "model.keras",
+         "--output", output],
+        cwd=pathlib.Path(export.__file__).parents[1], stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while process.poll() is None and not os.listdir(output.parent):
+        time.sleep(0.01)
+    process.send_signal(how)
+    assert process.wait(timeout=120) == (143 if how == signal.SIGTERM else -9)
+    left = os.listdir(output.parent)
+    assert left == [] if how == signal.SIGTERM else all(name.startswith(".1.") for name in left)
 
 
 def test_bad_input(tmp_path, capsys):

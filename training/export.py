@@ -7,6 +7,7 @@ Usage, from a clone:
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -19,15 +20,26 @@ def main(arguments=None):
     """The command; returns its exit status."""
     line_by_line()
     options = _parser().parse_args(arguments)
+    stopped = []
+
+    def stop(number, _):  # as an error would, so that what is half-written is removed
+        stopped.append(number)
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         check_output(options.output)
         folder = run(options)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except BaseException as error:
+        if stopped:  # of which TensorFlow may have made another error
+            return 128 + stopped[0]
+        if not isinstance(error, OSError | ValueError):
+            raise
+        unwritten = f"--output {options.output} cannot be written: "
+        print(f"error: {unwritten * isinstance(error, OSError)}{error}", file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"error: --output {options.output} cannot be written: {error}", file=sys.stderr)
-        return 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"{folder}  {size / 2**20:.1f} MiB")
     return 0
@@ -38,8 +50,11 @@ def run(options):
 
     Raises:
         ValueError: the model, its labels or an option do not fit.
+        OSError: the folder cannot be written.
     """
     with quiet_import():
+        import tensorflow as tf
+
         from keras_regionvit.export import export_saved_model
     model, facts = opened(options)
     labels = facts["labels"]
@@ -47,17 +62,20 @@ def run(options):
         labels = read_labels(options.labels)
     preprocessing = None if options.tensors else preprocessing_of(model, facts, options)
     card = {key: facts[key] for key in ("source", "recipe", "metrics", "seed", "revision")}
-    export_saved_model(
-        model,
-        options.output,
-        labels,
-        preprocessing=preprocessing,
-        top_k=options.top_k,
-        features=options.features,
-        precision=options.precision,
-        any_size=options.any_size,
-        card=card,
-    )
+    try:
+        export_saved_model(
+            model,
+            options.output,
+            labels,
+            preprocessing=preprocessing,
+            top_k=options.top_k,
+            features=options.features,
+            precision=options.precision,
+            any_size=options.any_size,
+            card=card,
+        )
+    except tf.errors.OpError as error:  # of a full disk, among others
+        raise OSError((error.message or type(error).__name__).splitlines()[0]) from error
     return Path(options.output)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from training.checkpoint import WriteError
 from training.data import fashion_mnist
 from training.images import fit_image, open_image
 from training.quiet import line_by_line, quiet_import
@@ -51,6 +52,9 @@ def _folder(options):
         return 2
     except OSError as error:
         print(f"error: --csv {options.csv} cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+    except WriteError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; the same command goes on", file=sys.stderr)

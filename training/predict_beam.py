@@ -6,7 +6,9 @@ file systems are all open to it, though only the local runner has been tried:
     python -m training.predict_beam --model serving/regionvit/1 --folder photos --output rows
 
 It writes the rows of `training.predict --folder --csv` into files `rows-00000-of-00001.csv`, in any
-order. A run that was stopped begins anew: keeping what is done is the runner's part.
+order. A run that was stopped begins anew: keeping what is done is the runner's part. Workers need
+this clone, which is not in the wheel, and the model in a folder that they can read as a path. Names
+must be UTF-8, as Beam's own coders want it; the predictor of folders takes any.
 """
 
 import argparse

@@ -33,7 +33,8 @@ def run(model, images, output, batch=32, say=print):
         be read.
 
     Raises:
-        ValueError: the model or the folder cannot be read, or `output` is of another run.
+        ValueError: the model or a folder cannot be read, or `output` is of another run.
+        WriteError: `OUTPUT.json` cannot be written.
 
     Example:
 
@@ -122,8 +123,18 @@ def names_under(folder, done=frozenset()):
     """Names of the pictures under a folder, relative and with `/`, sorted within each folder.
 
     Only one folder's listing is held at a time. Links to folders are not followed.
+
+    Raises:
+        ValueError: a folder cannot be listed.
     """
-    for place, folders, files in os.walk(folder):
+
+    def refuse(error):
+        raise ValueError(
+            f"--folder has a folder that cannot be listed, {error.filename}: {error.strerror}; "
+            "make it readable, or move it away."
+        )
+
+    for place, folders, files in os.walk(folder, onerror=refuse):
         folders.sort()
         relative = Path(place).relative_to(folder)
         for file in sorted(files):
