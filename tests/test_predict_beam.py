@@ -73,11 +73,15 @@ def test_same_rows_as_the_folders_predictor(model, photos, tmp_path):
 
 
 def test_what_is_refused(model, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    fine = ["--model", model, "--folder", model]
     for given, said in (
+        ([*fine, "--direct_num_workrs", 2], "--direct_num_workrs is known neither here nor"),
+        ([*fine, "--output", tmp_path / "file" / "rows"], "cannot be written"),
         (["--model", tmp_path, "--folder", tmp_path], "is not a SavedModel"),
         (["--model", model, "--folder", tmp_path / "none"], "does not exist or has no files"),
     ):
-        assert predict_beam.main(list(map(str, [*given, "--output", tmp_path / "rows"]))) == 2
+        assert predict_beam.main(list(map(str, ["--output", tmp_path / "rows", *given]))) == 2
         assert said in capsys.readouterr().err
     assert list(tmp_path.glob("rows*")) == []
 

@@ -19,6 +19,14 @@ import sys
 from training.data.folders import SUFFIXES
 from training.quiet import line_by_line, quiet_import
 
+try:
+    import apache_beam  # noqa: F401
+except ModuleNotFoundError:
+    missing = "training.predict_beam needs Apache Beam: pip install -e '.[train,beam]'"
+    if __name__ == "__main__":
+        sys.exit(f"error: {missing}")
+    raise ImportError(missing) from None
+
 with quiet_import():
     import apache_beam as beam
     from apache_beam.io import fileio
@@ -125,17 +133,20 @@ def run(model, folder, output, options=None):
         options: Beam's, a list of words of its command line.
 
     Raises:
-        ValueError: the model cannot be read, or there is no file under the folder.
+        ValueError: the model cannot be read, there is no file under the folder, `output` cannot
+            be written, or Beam does not know an option.
 
     Example:
 
     >>> run("serving/regionvit/1", "photos", "rows", ["--direct_num_workers=4"])
     """
+    beams = checked_options(options or [])
     header = _line(Predictor(model).header)  # the model is looked at before any work begins
     pictures = ReadPictures(folder)
     if not FileSystems.match([pictures.pattern], limits=[1])[0].metadata_list:
         raise ValueError(f"--folder {folder} does not exist or has no files in it.")
-    with beam.Pipeline(options=PipelineOptions(options or [], save_main_session=False)) as pipeline:
+    check_output(str(output))
+    with beam.Pipeline(options=beams) as pipeline:
         _ = (
             pipeline
             | pictures
@@ -143,6 +154,36 @@ def run(model, folder, output, options=None):
             | beam.Map(_line)
             | beam.io.WriteToText(str(output), file_name_suffix=".csv", header=header)
         )
+
+
+def checked_options(words):
+    """Beam's options of a command line; Beam itself only warns of words that it does not know.
+
+    Raises:
+        ValueError: there is such a word.
+    """
+    options = PipelineOptions(words, save_main_session=False)
+    everything = options.get_all_options(drop_default=True, retain_unknown_options=True)
+    unknown = set(everything) - set(options.get_all_options(drop_default=True))
+    if unknown:
+        raise ValueError(f"--{min(unknown)} is known neither here nor to Beam; see --help.")
+    return options
+
+
+def check_output(output):
+    """That files beginning with `output` can be written, before the work begins.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    probe, (folder, _) = f"{output}.probe", FileSystems.split(output)
+    try:
+        if folder and not FileSystems.exists(folder):
+            FileSystems.mkdirs(folder)
+        FileSystems.create(probe).close()
+        FileSystems.delete([probe])
+    except OSError as error:
+        raise ValueError(f"--output {output} cannot be written: {error}") from None
 
 
 def main(arguments=None):
