@@ -75,8 +75,8 @@ def keras_inference(model, batch, size, jit):
     return lambda: call(images).numpy()
 
 
-def openvino_inference(model, batch, size):
-    """The exported SavedModel in OpenVINO."""
+def openvino_inference(model, batch, size, precision):
+    """The exported SavedModel in OpenVINO, which would choose bfloat16 itself where it can."""
     import tempfile
 
     import openvino
@@ -88,7 +88,8 @@ def openvino_inference(model, batch, size):
         core = openvino.Core()
         net = core.read_model(f"{folder}/1")
         net.reshape([batch, size, size, 3])
-        compiled = core.compile_model(net, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+        hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+        compiled = core.compile_model(net, "CPU", hints)
     images = _images(batch, size)
     return lambda: compiled(images)[0]
 
@@ -164,19 +165,21 @@ def ceiling(model, batch, size):
     return step
 
 
-def keras_training(model, batch, size, jit, **arguments):
-    """One step of `fit` with AdamW."""
+def keras_training(model, batch, size, jit, optimizer="ours", **arguments):
+    """One step of `fit` with AdamW: that of `training.optimizers`, or Keras' own."""
     import keras
     import numpy as np
 
     import keras_regionvit
+    from training.optimizers import AdamW
 
     backbone = keras_regionvit.RegionViTBackbone.from_variant(
         model, input_shape=(size, size, 3), drop_path_rate=0.1, **arguments
     )
     net = keras_regionvit.build_classifier(backbone, classifier_activation=None)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    net.compile(keras.optimizers.AdamW(1e-3, weight_decay=0.05), loss, jit_compile=jit)
+    kind = AdamW if optimizer == "ours" else keras.optimizers.AdamW
+    net.compile(kind(1e-3, weight_decay=0.05), loss, jit_compile=jit)
     images, labels = _images(batch, size), np.arange(batch)
     return lambda: net.train_on_batch(images, labels)
 
@@ -205,7 +208,8 @@ INFERENCE: dict[str, Callable] = {
     "keras graph, plus": lambda model, batch, size: keras_inference(
         f"{model}_plus", batch, size, jit=False
     ),
-    "openvino": openvino_inference,
+    "openvino": functools.partial(openvino_inference, precision="f32"),
+    "openvino bfloat16": functools.partial(openvino_inference, precision="bf16"),
     PEER: torch_inference,
     "torch swin-t": swin_torch_inference,
     "keras-hub swin-t": swin_keras_inference,
@@ -214,6 +218,7 @@ INFERENCE: dict[str, Callable] = {
 TRAINING: dict[str, Callable] = {
     "keras default": functools.partial(keras_training, jit="auto"),  # graph mode on a CPU
     "keras XLA": functools.partial(keras_training, jit=True),
+    "keras with Keras' AdamW": functools.partial(keras_training, jit="auto", optimizer="keras"),
     "keras recomputed": functools.partial(keras_training, jit="auto", gradient_checkpointing=True),
     PEER: torch_training,
 }

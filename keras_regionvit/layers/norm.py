@@ -1,9 +1,11 @@
 """Layer normalisation over channels, lean in training."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_regionvit.layers.gelu import after
+from keras_regionvit.layers.windows import inferred
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -22,33 +24,50 @@ class LayerNorm(keras.layers.LayerNormalization):
 
     def call(self, inputs, training=False):
         """Normalises (..., C)."""
-        if not training or keras.backend.backend() != "tensorflow":
+        if keras.backend.backend() != "tensorflow":
             return super().call(inputs)
         x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
         gamma, beta = (ops.cast(weight, x.dtype) for weight in (self.gamma, self.beta))
-        return ops.cast(_lean_norm(self.epsilon)(x, gamma, beta), self.compute_dtype)
+        rows = ops.reshape(x, (-1, x.shape[-1]))  # (..., C) -> (rows, C)
+        norm = _lean_norm(self.epsilon) if training else _norm
+        rows = norm(rows, gamma, beta) if training else norm(rows, gamma, beta, self.epsilon)
+        return ops.cast(ops.reshape(rows, inferred(ops.shape(inputs))), self.compute_dtype)
+
+
+def _norm(x, gamma, beta, epsilon):
+    """Normalises (rows, C).
+
+    On a CPU TensorFlow makes one operation of all but the last line, provided that it is written
+    just so, in this rank, and that what stands for gamma and beta are constants, unlike a model's
+    weights. 1e-30 is lost when added; a 0 would be taken out, and with it the one operation.
+    """
+    ones, nothing = (np.full(x.shape[-1:], value, "float32") for value in (1.0, 1e-30))
+    mean = ops.mean(x, axis=1, keepdims=True)
+    variance = ops.mean(ops.square(x - mean), axis=1, keepdims=True)
+    scale = ops.rsqrt(variance + epsilon) * ops.cast(ones, x.dtype)
+    standard = x * scale + (ops.cast(nothing, x.dtype) - mean * scale)
+    return standard * gamma + beta
 
 
 def _lean_norm(epsilon):
     @ops.custom_gradient
     def norm(x, gamma, beta):
-        mean, variance = ops.moments(x, axes=[-1], keepdims=True)
-        inverse = ops.rsqrt(variance + epsilon)
-
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
-            samples = list(range(len(x.shape) - 1))
-            standard = (x - (mean + after(upstream, 0.0))) * inverse
-            scaled = upstream * gamma
-            aligned = ops.mean(scaled * standard, axis=-1, keepdims=True)
-            centred = scaled - ops.mean(scaled, axis=-1, keepdims=True)
+            # not as in `_norm`: what both compute would be kept, and the form broken up
+            share = ops.full((x.shape[-1], 1), 1 / x.shape[-1], x.dtype)
+            centred = x - (ops.matmul(x, share) + after(upstream, 0.0))
+            inverse = ops.rsqrt(ops.matmul(ops.square(centred), share) + epsilon)
+            standard = centred * inverse
+            aligned = upstream * standard
+            weights = ops.expand_dims(gamma / x.shape[-1], 1)
+            towards = standard * ops.matmul(aligned, weights) + ops.matmul(upstream, weights)
             return (
-                (centred - standard * aligned) * inverse,
-                ops.sum(upstream * standard, axis=samples),
-                ops.sum(upstream, axis=samples),
+                (upstream * gamma - towards) * inverse,
+                ops.sum(aligned, axis=0),
+                ops.sum(upstream, axis=0),
             )
 
-        scale = inverse * gamma
-        return x * scale + (beta - mean * scale), gradient
+        return _norm(x, gamma, beta, epsilon), gradient
 
     return norm
