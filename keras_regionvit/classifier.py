@@ -34,7 +34,7 @@ def build_classifier(
     outputs = keras.layers.Dense(
         classes,
         activation=classifier_activation,
-        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
         dtype="float32",
         name="predictions",
     )(x)

@@ -108,18 +108,20 @@ class AdamW(keras.optimizers.AdamW):
             step = ops.cast(self.iterations + 1, "float32")
             powers = ops.power(self.beta_1, step), ops.power(self.beta_2, step)
             rate = ops.cast(learning_rate, "float32")
-            # what all variables share goes where the rate does: along to every device
-            learning_rate = ops.stack([rate, *powers, 1 - rate * (self.weight_decay or 0.0)])
+            decay = self.weight_decay or 0.0
+            shared = [rate, 1 - rate * decay, *powers, self.beta_1, self.beta_2, self.epsilon]
+            learning_rate = ops.stack(shared)  # goes where the rate does: to every device
         super()._backend_update_step(grads, trainable_variables, learning_rate)
 
     def update_step(self, gradient, variable, learning_rate):
-        """Moves one variable; on TensorFlow `learning_rate` holds the numbers of the step, (4,)."""
+        """Moves one variable; on TensorFlow `learning_rate` holds the figures of the step, (7,)."""
         if keras.backend.backend() != "tensorflow":
             super().update_step(gradient, variable, learning_rate)
             return
         import tensorflow as tf
 
-        rate, power_1, power_2, kept = tf.unstack(tf.cast(learning_rate, variable.dtype))
+        figures = tf.unstack(tf.cast(learning_rate, variable.dtype))
+        rate, kept, power_1, power_2, beta_1, beta_2, epsilon = figures
         if self.weight_decay and self._use_weight_decay(variable):
             variable.assign(variable * kept)
         if self.amsgrad or isinstance(gradient, tf.IndexedSlices):
@@ -133,9 +135,9 @@ class AdamW(keras.optimizers.AdamW):
             beta1_power=power_1,
             beta2_power=power_2,
             lr=rate,
-            beta1=tf.cast(self.beta_1, variable.dtype),
-            beta2=tf.cast(self.beta_2, variable.dtype),
-            epsilon=tf.cast(self.epsilon, variable.dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=epsilon,
             grad=tf.cast(gradient, variable.dtype),
         )
 

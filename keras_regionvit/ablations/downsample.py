@@ -90,7 +90,7 @@ class PatchMerging(keras.layers.Layer):
         self.reduction = keras.layers.Dense(
             2 * embed_dim,
             use_bias=False,
-            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
             dtype=dtype,
             name="reduction",
         )

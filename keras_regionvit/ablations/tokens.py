@@ -105,7 +105,7 @@ class AbsolutePosition(keras.layers.Layer):
         self.embedding = self.add_weight(
             name="embedding",
             shape=tuple(input_shape[1:]),
-            initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
         )
 
     def call(self, inputs):

@@ -98,7 +98,7 @@ class RegionAttention(keras.layers.Layer):
         self.embed_dim, self.num_heads, self.window_size = embed_dim, num_heads, window_size
         self.qkv_bias, self.dropout_rate = qkv_bias, dropout_rate
         self.attention_dropout_rate = attention_dropout_rate
-        normal = keras.initializers.TruncatedNormal(stddev=0.02)
+        normal = keras.initializers.RandomNormal(stddev=0.02)
         dense = {"kernel_initializer": normal, "dtype": self.dtype_policy}
         self.qkv = keras.layers.Dense(3 * embed_dim, use_bias=qkv_bias, name="qkv", **dense)
         self.proj = keras.layers.Dense(embed_dim, name="proj", **dense)
@@ -115,7 +115,7 @@ class RegionAttention(keras.layers.Layer):
         self.position_bias_table = self.add_weight(
             name="position_bias_table",
             shape=(self.num_heads, (2 * self.window_size - 1) ** 2),
-            initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
         )
         self.built = True
 

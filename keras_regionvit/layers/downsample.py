@@ -6,7 +6,8 @@ B batch, H W size of the map, h w half of it, C channels.
 import keras
 from keras import ops
 
-from keras_regionvit.layers.gelu import gelu
+from keras_regionvit.layers.gelu import gelu_alone
+from keras_regionvit.layers.norm import normalize
 from keras_regionvit.layers.windows import is_static
 
 
@@ -97,9 +98,9 @@ class Downsampling(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs, training=False):
         """Maps (B, H, W, C) to (B, ceil(H / 2), ceil(W / 2), 2C)."""
-        x = gelu(self.norm(inputs))
+        x = gelu_alone(normalize(inputs, self.norm, training), training)
         # a copy: TensorFlow's custom gradients take tensors, no variables
         kernel = ops.copy(ops.cast(self.kernel, x.dtype))
         return strided_depthwise(x, kernel) + self.bias

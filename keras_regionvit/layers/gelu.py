@@ -23,6 +23,36 @@ def gelu(x):
     return ops.gelu(x, approximate=False)
 
 
+def gelu_alone(x, training=False):
+    """`gelu(x)`, lean in training: what is kept for the backward pass is `x` alone.
+
+    Args:
+        x: a float tensor of rank 2 or more.
+        training: whether a backward pass follows.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+    """
+    lean = training and keras.backend.backend() == "tensorflow"
+    return _lean_gelu(x) if lean else gelu(x)
+
+
+@ops.custom_gradient
+def _lean_gelu(x):
+    def gradient(*args, upstream=None):
+        upstream = args[0] if upstream is None else upstream
+        twice, density = _doubles(x, upstream)
+        return 0.5 * upstream * (twice + x * density)
+
+    return gelu(x), gradient
+
+
+def _doubles(x, upstream):
+    """`2 Phi(x)` and `2 phi(x)`, distribution and density, once `upstream` is there."""
+    scaled = x * after(upstream, math.sqrt(0.5))
+    return 1 + ops.erf(scaled), ops.exp(0.5 * math.log(2 / math.pi) - scaled * scaled)
+
+
 def gelu_dense(x, layer, training=False):
     """`layer(gelu(x))`, lean in training.
 
@@ -45,10 +75,8 @@ def gelu_dense(x, layer, training=False):
 def _lean(x, kernel, bias):
     def gradient(*args, upstream=None):
         upstream = args[0] if upstream is None else upstream
-        scaled = x * after(upstream, math.sqrt(0.5))
-        twice = 1 + ops.erf(scaled)  # 2 Phi(x); the half is taken where it is cheap
-        half = 0.5 * upstream
-        density = ops.exp(0.5 * math.log(2 / math.pi) - scaled * scaled)  # 2 phi(x)
+        twice, density = _doubles(x, upstream)
+        half = 0.5 * upstream  # here, where it is cheap
         return (
             ops.einsum("ru,cu->rc", half, kernel) * (twice + x * density),
             ops.einsum("rc,ru->cu", x * twice, half),

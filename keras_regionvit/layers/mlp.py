@@ -46,7 +46,7 @@ class MLP(keras.layers.Layer):
         super().__init__(**kwargs)
         self.embed_dim, self.ratio, self.dropout_rate = embed_dim, ratio, dropout_rate
         self.hidden_dim = int(embed_dim * ratio)
-        normal = keras.initializers.TruncatedNormal(stddev=0.02)
+        normal = keras.initializers.RandomNormal(stddev=0.02)
         dense = {"kernel_initializer": normal, "dtype": self.dtype_policy}
         self.fc1 = keras.layers.Dense(self.hidden_dim, name="fc1", **dense)
         self.fc2 = keras.layers.Dense(embed_dim, name="fc2", **dense)

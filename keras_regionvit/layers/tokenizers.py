@@ -7,7 +7,8 @@ M window size, Hr Wr regional grid.
 import keras
 from keras import ops
 
-from keras_regionvit.layers.gelu import gelu
+from keras_regionvit.layers.gelu import gelu_alone
+from keras_regionvit.layers.norm import normalize
 from keras_regionvit.layers.windows import is_static, pad, region_padding
 
 
@@ -109,14 +110,14 @@ class LocalTokenizer(keras.layers.Layer):
             norm.build((None, width))
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs, training=False):
         """Maps an image (B, H, W, K) to local tokens (B, H / p, W / p, C)."""
         _check_size(ops.shape(inputs), self.smallest)
         x = inputs
         for i, (conv, padding) in enumerate(zip(self.convs, self.paddings, strict=True)):
             x = conv(pad(x, padding, padding, padding, padding))
             if i < len(self.norms):
-                x = gelu(self.norms[i](x))
+                x = gelu_alone(normalize(x, self.norms[i], training), training)
         return x
 
     def compute_output_shape(self, input_shape):
