@@ -25,11 +25,17 @@ PACKAGES = (
 
 
 class Worker:
-    """A process with one subject, asleep between measurements."""
+    """A process with one subject, asleep between measurements.
+
+    Attributes:
+        command: what Python runs, before the task.
+    """
+
+    command: tuple[str, ...] = ("-m", "benchmarks.worker")
 
     def __init__(self, **task):
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", json.dumps(task)],
+            [sys.executable, *self.command, json.dumps(task)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
