@@ -41,21 +41,24 @@ def test_the_input_is_all_that_the_backward_pass_keeps(kept):
     assert kept(plain, shape) > elements
 
 
-@pytest.mark.parametrize("epsilon", [1e-2, 1e-5, 1e-6])
+@pytest.mark.parametrize(
+    ("epsilon", "dtype"),
+    [(1e-2, "float32"), (1e-5, "float32"), (1e-6, "float32"), (1e-6, "float64")],
+)
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("size", [None, 30], ids=["dynamic", "static"])
-def test_compiled_with_little_variance(epsilon, training, size):
+def test_compiled_with_little_variance(epsilon, dtype, training, size):
     """TensorFlow's one operation for a norm has an epsilon of its own, which must not show."""
     rng = np.random.default_rng(0)
     spread = np.geomspace(1e-4, 1, 30)[:, None]
     rows = rng.normal(size=(4, 1, 1)) + rng.normal(size=(4, 30, 64)) * spread
-    norm = LayerNorm(epsilon=epsilon)
+    norm = LayerNorm(epsilon=epsilon, dtype=dtype)
     norm.build(rows.shape)
     gamma, beta = np.linspace(0.5, 2, 64), np.linspace(-1, 1, 64)
     norm.set_weights([gamma, beta])
     call = tf.function(lambda x: tf.nn.relu(norm(x, training=training)))
-    x = tf.constant(rows, tf.float32)
-    shown = call.get_concrete_function(tf.TensorSpec((None, size, 64)))(x)
+    x = tf.constant(rows, dtype)
+    shown = call.get_concrete_function(tf.TensorSpec((None, size, 64), dtype))(x)
     centred = x.numpy().astype("float64")
     centred -= centred.mean(-1, keepdims=True)
     wanted = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon) * gamma + beta

@@ -61,17 +61,20 @@ def _norm(epsilon):
     provided that it is written just so, in this rank, and that what stands for gamma and beta are
     constants, unlike a model's weights. 1e-30 is lost when added; a 0 would be taken out, and with
     it the one operation. That takes 1e-3 for epsilon, whatever is written here: so rows are scaled
-    until 1e-3 is to them what epsilon is to the rows given.
+    until 1e-3 is to them what epsilon is to the rows given. It fails in float64, which is written
+    another way.
     """
 
     def norm(x, gamma, beta):
-        ones, nothing = (np.full(x.shape[-1:], value, "float32") for value in (1.0, 1e-30))
         x = x * math.sqrt(FUSED_EPSILON / epsilon)
         mean = ops.mean(x, axis=1, keepdims=True)
         variance = ops.mean(ops.square(x - mean), axis=1, keepdims=True)
-        scale = ops.rsqrt(variance + FUSED_EPSILON) * ops.cast(ones, x.dtype)
-        standard = x * scale + (ops.cast(nothing, x.dtype) - mean * scale)
-        return standard * gamma + beta
+        scale = ops.rsqrt(variance + FUSED_EPSILON)
+        if keras.backend.standardize_dtype(x.dtype) != "float32":
+            return (x - mean) * scale * gamma + beta
+        ones, nothing = (np.full(x.shape[-1:], value, "float32") for value in (1.0, 1e-30))
+        scale = scale * ones
+        return (x * scale + (nothing - mean * scale)) * gamma + beta
 
     return norm
 
