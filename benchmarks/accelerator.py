@@ -201,7 +201,7 @@ def main(arguments=None):
         task = {"subject": "products", "device": options.device, "side": side}
         peak = 2 * side**3 / measure({"products": task}, options.rounds)["products"] / 1e12
     print(
-        f"{name}: peak {peak:.1f} TFLOP/s; bfloat16, batch {options.batch}, {options.size} pixels"
+        f"{name}: peak {peak:.3g} TFLOP/s; bfloat16, batch {options.batch}, {options.size} pixels"
     )
     print(f"{'':22}{'images/s':>10}{'peer':>10}{'ratio':>8}{'of peak':>9}")
     for training in (False, True):
