@@ -43,7 +43,7 @@ def test_the_input_is_all_that_the_backward_pass_keeps(kept):
 
 @pytest.mark.parametrize(
     ("epsilon", "dtype"),
-    [(1e-2, "float32"), (1e-5, "float32"), (1e-6, "float32"), (1e-6, "float64")],
+    [(1e-2, "float32"), (1e-5, "float32"), (1e-6, "float32"), (0.0, "float32"), (1e-6, "float64")],
 )
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("size", [None, 30], ids=["dynamic", "static"])
@@ -62,4 +62,6 @@ def test_compiled_with_little_variance(epsilon, dtype, training, size):
     centred = x.numpy().astype("float64")
     centred -= centred.mean(-1, keepdims=True)
     wanted = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon) * gamma + beta
-    np.testing.assert_allclose(shown, np.maximum(wanted, 0), rtol=1e-4, atol=3e-4)
+    # without an epsilon nothing damps the rounding of the mean where the variance is 1e-8
+    tolerance = 3e-4 if epsilon else 5e-3
+    np.testing.assert_allclose(shown, np.maximum(wanted, 0), rtol=1e-4, atol=tolerance)

@@ -16,7 +16,7 @@ FUSED_EPSILON = 1e-3  # of TensorFlow's operation for a norm with constants (2.2
 class LayerNorm(keras.layers.LayerNormalization):
     """`keras.layers.LayerNormalization`, lean on TensorFlow: see `normalize`.
 
-    Args: as of `keras.layers.LayerNormalization`, with `epsilon` above 0; only the last axis is
+    Args: as of `keras.layers.LayerNormalization`, but only the last axis is
         normalised, with gamma and beta.
 
     Example:
@@ -66,11 +66,13 @@ def _norm(epsilon):
     """
 
     def norm(x, gamma, beta):
-        x = x * math.sqrt(FUSED_EPSILON / epsilon)
+        fused = epsilon > 0 and keras.backend.standardize_dtype(x.dtype) == "float32"
+        if fused:
+            x = x * math.sqrt(FUSED_EPSILON / epsilon)
         mean = ops.mean(x, axis=1, keepdims=True)
         variance = ops.mean(ops.square(x - mean), axis=1, keepdims=True)
-        scale = ops.rsqrt(variance + FUSED_EPSILON)
-        if keras.backend.standardize_dtype(x.dtype) != "float32":
+        scale = ops.rsqrt(variance + (FUSED_EPSILON if fused else epsilon))
+        if not fused:
             return (x - mean) * scale * gamma + beta
         ones, nothing = (np.full(x.shape[-1:], value, "float32") for value in (1.0, 1e-30))
         scale = scale * ones
