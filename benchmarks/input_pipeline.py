@@ -21,6 +21,7 @@ from typing import Any
 PACKAGES = ("foolbox", "skimage", "sklearn", "matplotlib")
 RECIPE: dict[str, Any] = {"auto_augment": "rand-m9-mstd0.5-inc1", "color_jitter": 0.4}
 ERASING, SIZE = 0.25, 224
+STEPS = 4  # a measurement: so that batches made ahead, two at once, even out
 
 
 def photos(as_imagenet):
@@ -131,9 +132,10 @@ def serve(subject, batch, as_imagenet):
     print("ready", file=answers, flush=True)
     before = time.process_time()
     for _ in sys.stdin:
-        step()
+        for _ in range(STEPS):
+            step()
         now = time.process_time()  # also counts the batches made ahead since the last answer
-        print(now - before, file=answers, flush=True)
+        print((now - before) / STEPS, file=answers, flush=True)
         before = now
 
 

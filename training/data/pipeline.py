@@ -3,6 +3,8 @@
 So a run can be repeated with any number of threads, and taken up again at any step.
 """
 
+import os
+
 import numpy as np
 import tensorflow as tf
 
@@ -11,9 +13,10 @@ from keras_regionvit.image_input import (
     IMAGENET_STD,
     evaluation_image,
 )
+from training.augmentation.choice import in_cluster
 from training.data.crops import CROPS, training_image
 from training.data.order import BATCH, IMAGE, ORDER, rows_of, sequence, stream_seed
-from training.data.readable import Skipped, insist, read_or, replace_unreadable
+from training.data.readable import Skipped, first_whole, insist, read_or, replace_unreadable
 
 
 def training_batches(
@@ -103,30 +106,46 @@ def training_batches(
         placed = sequence(records, repeats, begin, count, rows, batch_size)
         return placed.map(lambda record, copy: (record, copy, epoch))
 
-    def example(record, copy, epoch):
-        facts = source.facts_of(record)
-        image_seed = stream_seed(seed, IMAGE, epoch)
-        for number in (facts["index"], copy):
-            image_seed = tf.random.experimental.stateless_fold_in(image_seed, number)
-        crop_seed, augment_seed = tf.unstack(tf.random.split(image_seed, 2))
+    def seeds(record, copy, epoch):
+        seed_of_image = stream_seed(seed, IMAGE, epoch)
+        for number in (source.facts_of(record)["index"], copy):
+            seed_of_image = tf.random.experimental.stateless_fold_in(seed_of_image, number)
+        return tf.unstack(tf.random.split(seed_of_image, 2))
 
-        def read(record):
-            return training_image(
-                source.image_of(record),
-                crop_seed,
-                size=image_size,
-                channels=source.channels,
-                crop=crop,
-                shift_pixels=shift_pixels,
-            )
+    @traced_once
+    def read(record, copy, epoch):
+        return training_image(
+            source.image_of(record),
+            seeds(record, copy, epoch)[0],
+            size=image_size,
+            channels=source.channels,
+            crop=crop,
+            shift_pixels=shift_pixels,
+        )
 
-        image, readable = read_image(source, read, record, facts, image_size, skip_corrupt, skipped)
-        if augment_image is not None:
-            image = augment_image(image, augment_seed)
-        return image, label_row(source, facts), readable, facts["name"]
+    augment = None if augment_image is None else traced_once(augment_image)
 
-    def finish(step, batch):
-        images, labels, readable, names = batch
+    def example(reader):
+        def example(record, copy, epoch):
+            facts = source.facts_of(record)
+            image, readable = reader(read, (record, copy, epoch), facts)
+            if augment is not None:
+                image = augment(image, seeds(record, copy, epoch)[1])
+            return image, label_row(source, facts), readable, facts["name"]
+
+        return example
+
+    def batch_of(step, records):
+        examples = tf.data.Dataset.from_tensor_slices(records)
+        readers = (read_plainly, careful_reader(source, image_size, skip_corrupt, skipped))
+        ways = [
+            examples.map(example(reader), num_parallel_calls=parallel, deterministic=True)
+            for reader in readers
+        ]
+        batch = first_whole(*(way.batch(len(rows), drop_remainder=True) for way in ways))
+        return finish(step, *batch)
+
+    def finish(step, images, labels, readable, names):
         if skip_corrupt:
             images, labels = tf.cond(
                 tf.reduce_all(readable),
@@ -140,10 +159,9 @@ def training_batches(
             return images, labels
         return tf.gather(images, place), tf.gather(labels, place)
 
-    batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_of)
-    batches = batches.map(example, num_parallel_calls=parallel, deterministic=True)
-    batches = batches.batch(len(rows), drop_remainder=True).enumerate(start_step)
-    batches = batches.map(finish, num_parallel_calls=2, deterministic=True)
+    placed = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_of)
+    placed = placed.batch(len(rows), drop_remainder=True).enumerate(start_step)
+    batches = in_order(placed, batch_of)
     count = epochs * steps - start_step
     return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
 
@@ -188,33 +206,76 @@ def evaluation_batches(
     """
     skipped = Skipped() if skipped is None else skipped
 
-    def example(record):
-        facts = source.facts_of(record)
+    @traced_once
+    def read(record):
+        return evaluation_image(source.image_of(record), image_size, crop_ratio, mean, std)
 
-        def read(record):
-            return evaluation_image(source.image_of(record), image_size, crop_ratio, mean, std)
+    def example(reader):
+        def example(record):
+            facts = source.facts_of(record)
+            image, readable = reader(read, (record,), facts)
+            return image, label_row(source, facts), readable
 
-        image, readable = read_image(source, read, record, facts, image_size, skip_corrupt, skipped)
-        return image, label_row(source, facts), readable
+        return example
 
-    examples = source.records(None).shard(shard[1], shard[0])
-    examples = examples.map(example, num_parallel_calls=parallel, deterministic=True)
+    def batch_of(*records):
+        (records,) = records  # a nest
+        examples = tf.data.Dataset.from_tensor_slices(records)
+        readers = (read_plainly, careful_reader(source, image_size, skip_corrupt, skipped))
+        ways = [
+            examples.map(example(reader), num_parallel_calls=parallel, deterministic=True)
+            for reader in readers
+        ]
+        count = examples.cardinality()
+        images, labels, readable = first_whole(
+            *(way.batch(count, drop_remainder=True) for way in ways)
+        )
+        if not skip_corrupt:
+            return images, labels
+        return tf.cond(
+            tf.reduce_all(readable),
+            lambda: (images, labels),
+            lambda: (images[readable], labels[readable]),
+        )
+
+    records = source.records(None).shard(shard[1], shard[0])
+    batches = in_order(records.batch(batch_size), batch_of)
     if skip_corrupt:
-        examples = examples.filter(lambda image, label, readable: readable)
-    examples = examples.map(lambda image, label, readable: (image, label))
-    return examples.batch(batch_size).prefetch(2)
+        batches = batches.rebatch(batch_size)
+    return batches.prefetch(2)
 
 
-def read_image(source, read, record, facts, size, skip_corrupt, skipped):
-    """`(read(record), True)`; where that fails zeros and False, or an error with the name."""
+def in_order(elements, function):
+    """`elements.map(function)`, some calls at once, each of which keeps several threads busy."""
+    return elements.map(
+        function, num_parallel_calls=2 + (os.cpu_count() or 1) // 16, deterministic=True
+    )
+
+
+def traced_once(function):
+    """A function that is put into graphs as a call; in a cluster, where that fails, as it is."""
+    return function if in_cluster() else tf.function(function, autograph=False)
+
+
+def read_plainly(read, record, facts):
+    """`(read(*record), True)`, or the error that reading raises."""
+    return read(*record), True
+
+
+def careful_reader(source, size, skip_corrupt, skipped):
+    """The same, but where a picture cannot be read zeros and False, or an error with the name."""
     shape = (size, size, source.channels)
-    image, readable = read_or(read, record, tf.zeros(shape))
-    image = tf.ensure_shape(image, shape)
-    if skip_corrupt:
-        readable = tf.cond(readable, lambda: True, lambda: skipped.note(facts["name"]))
-        return image, readable
-    with tf.control_dependencies([insist(readable, facts["name"])]):
-        return tf.identity(image), readable
+
+    def reader(read, record, facts):
+        image, readable = read_or(lambda record: read(*record), record, tf.zeros(shape))
+        image = tf.ensure_shape(image, shape)
+        if skip_corrupt:
+            readable = tf.cond(readable, lambda: True, lambda: skipped.note(facts["name"]))
+            return image, readable
+        with tf.control_dependencies([insist(readable, facts["name"])]):
+            return tf.identity(image), readable
+
+    return reader
 
 
 def label_row(source, facts):

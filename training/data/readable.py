@@ -59,10 +59,29 @@ def read_or(function, record, otherwise):
 
     >>> image, readable = read_or(tf.io.decode_jpeg, data, tf.zeros((8, 8, 3), tf.uint8))
     """
-    tried = tf.data.Dataset.from_tensors(record).map(lambda record: (function(record), True))
+    tried = tf.data.Dataset.from_tensors((record,)).map(lambda record: (function(record), True))
     failed = tf.data.Dataset.from_tensors((otherwise, False))
     either = tried.ignore_errors(log_warning=False).concatenate(failed).take(1)
     return either.get_single_element()
+
+
+def first_whole(quick, careful):
+    """The batch of `quick`, or where making it fails that of `careful`, which is not begun before.
+
+    `read_or` costs a quarter of what making a picture does, this next to nothing a picture.
+
+    Args:
+        quick: a `tf.data.Dataset` of one element, or none if all else has failed.
+        careful: likewise, of the same structure.
+
+    Returns:
+        The element.
+
+    Example:
+
+    >>> first_whole(pictures.map(read).batch(8), pictures.map(read_carefully).batch(8))
+    """
+    return quick.ignore_errors(log_warning=False).concatenate(careful).take(1).get_single_element()
 
 
 def insist(readable, name):
