@@ -9,7 +9,7 @@ one function and one set of weights serve both (paper, section 3).
 import keras
 from keras import ops
 
-from keras_regionvit.layers.mlp import on_rows
+from keras_regionvit.layers.mlp import dropout_layer, on_rows
 from keras_regionvit.layers.position_bias import position_bias, position_index
 from keras_regionvit.layers.windows import inferred, is_static
 
@@ -113,10 +113,8 @@ class RegionAttention(keras.layers.Layer):
         dense = {"kernel_initializer": normal, "dtype": self.dtype_policy}
         self.qkv = keras.layers.Dense(3 * embed_dim, use_bias=qkv_bias, name="qkv", **dense)
         self.proj = keras.layers.Dense(embed_dim, name="proj", **dense)
-        self.dropout = keras.layers.Dropout(dropout_rate, dtype=self.dtype_policy)
-        self.attention_dropout = keras.layers.Dropout(
-            attention_dropout_rate, dtype=self.dtype_policy
-        )
+        self.dropout = dropout_layer(dropout_rate, self.dtype_policy)
+        self.attention_dropout = dropout_layer(attention_dropout_rate, self.dtype_policy)
         self.position_index = position_index(window_size)
 
     def build(self, input_shape):
@@ -150,7 +148,7 @@ class RegionAttention(keras.layers.Layer):
         """`call` before the output projection, of which each token has its own."""
         bias = self.local_bias(ops.shape(inputs)[2]) if local else None
         dropout = None
-        if training and self.attention_dropout_rate:
+        if training and self.attention_dropout:
             dropout = lambda weights: self.attention_dropout(weights, training=True)  # noqa: E731
         return attend(on_rows(self.qkv, inputs), self.num_heads, bias, mask, dropout)
 
@@ -160,7 +158,8 @@ class RegionAttention(keras.layers.Layer):
 
     def project(self, inputs, training=False):
         """The output projection of attended tokens (B, G, T, C)."""
-        return self.dropout(on_rows(self.proj, inputs), training=training)
+        x = on_rows(self.proj, inputs)
+        return self.dropout(x, training=True) if training and self.dropout else x
 
     def compute_output_shape(self, input_shape):
         """The shape of the input."""

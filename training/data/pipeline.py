@@ -3,8 +3,6 @@
 So a run can be repeated with any number of threads, and taken up again at any step.
 """
 
-import os
-
 import numpy as np
 import tensorflow as tf
 
@@ -13,10 +11,10 @@ from keras_regionvit.image_input import (
     IMAGENET_STD,
     evaluation_image,
 )
-from training.augmentation.choice import in_cluster
 from training.data.crops import CROPS, training_image
 from training.data.order import BATCH, IMAGE, ORDER, rows_of, sequence, stream_seed
-from training.data.readable import Skipped, first_whole, insist, read_or, replace_unreadable
+from training.data.readable import Skipped, replace_unreadable
+from training.data.reading import careful_reader, in_order, traced_once, whole_batch
 
 
 def training_batches(
@@ -135,15 +133,10 @@ def training_batches(
 
         return example
 
+    careful = careful_reader(source, image_size, skip_corrupt, skipped)
+
     def batch_of(step, records):
-        examples = tf.data.Dataset.from_tensor_slices(records)
-        readers = (read_plainly, careful_reader(source, image_size, skip_corrupt, skipped))
-        ways = [
-            examples.map(example(reader), num_parallel_calls=parallel, deterministic=True)
-            for reader in readers
-        ]
-        batch = first_whole(*(way.batch(len(rows), drop_remainder=True) for way in ways))
-        return finish(step, *batch)
+        return finish(step, *whole_batch(records, len(rows), example, careful, parallel))
 
     def finish(step, images, labels, readable, names):
         if skip_corrupt:
@@ -218,18 +211,12 @@ def evaluation_batches(
 
         return example
 
+    careful = careful_reader(source, image_size, skip_corrupt, skipped)
+
     def batch_of(*records):
         (records,) = records  # a nest
-        examples = tf.data.Dataset.from_tensor_slices(records)
-        readers = (read_plainly, careful_reader(source, image_size, skip_corrupt, skipped))
-        ways = [
-            examples.map(example(reader), num_parallel_calls=parallel, deterministic=True)
-            for reader in readers
-        ]
-        count = examples.cardinality()
-        images, labels, readable = first_whole(
-            *(way.batch(count, drop_remainder=True) for way in ways)
-        )
+        count = tf.shape(tf.nest.flatten(records)[0], tf.int64)[0]
+        images, labels, readable = whole_batch(records, count, example, careful, parallel)
         if not skip_corrupt:
             return images, labels
         return tf.cond(
@@ -243,39 +230,6 @@ def evaluation_batches(
     if skip_corrupt:
         batches = batches.rebatch(batch_size)
     return batches.prefetch(2)
-
-
-def in_order(elements, function):
-    """`elements.map(function)`, some calls at once, each of which keeps several threads busy."""
-    return elements.map(
-        function, num_parallel_calls=2 + (os.cpu_count() or 1) // 16, deterministic=True
-    )
-
-
-def traced_once(function):
-    """A function that is put into graphs as a call; in a cluster, where that fails, as it is."""
-    return function if in_cluster() else tf.function(function, autograph=False)
-
-
-def read_plainly(read, record, facts):
-    """`(read(*record), True)`, or the error that reading raises."""
-    return read(*record), True
-
-
-def careful_reader(source, size, skip_corrupt, skipped):
-    """The same, but where a picture cannot be read zeros and False, or an error with the name."""
-    shape = (size, size, source.channels)
-
-    def reader(read, record, facts):
-        image, readable = read_or(lambda record: read(*record), record, tf.zeros(shape))
-        image = tf.ensure_shape(image, shape)
-        if skip_corrupt:
-            readable = tf.cond(readable, lambda: True, lambda: skipped.note(facts["name"]))
-            return image, readable
-        with tf.control_dependencies([insist(readable, facts["name"])]):
-            return tf.identity(image), readable
-
-    return reader
 
 
 def label_row(source, facts):

@@ -65,25 +65,6 @@ def read_or(function, record, otherwise):
     return either.get_single_element()
 
 
-def first_whole(quick, careful):
-    """The batch of `quick`, or where making it fails that of `careful`, which is not begun before.
-
-    `read_or` costs a quarter of what making a picture does, this next to nothing a picture.
-
-    Args:
-        quick: a `tf.data.Dataset` of one element, or none if all else has failed.
-        careful: likewise, of the same structure.
-
-    Returns:
-        The element.
-
-    Example:
-
-    >>> first_whole(pictures.map(read).batch(8), pictures.map(read_carefully).batch(8))
-    """
-    return quick.ignore_errors(log_warning=False).concatenate(careful).take(1).get_single_element()
-
-
 def insist(readable, name):
     """Raises an error that names the picture unless it is readable.
 
