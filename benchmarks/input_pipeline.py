@@ -155,7 +155,7 @@ class Worker:
             raise RuntimeError(f"{subject} failed; its words are above")
 
     def measure(self):
-        """Seconds that the core spent since the last answer."""
+        """Seconds a batch that the core spent since the last answer."""
         self.stdin.write("go\n")
         self.stdin.flush()
         return float(self.stdout.readline())

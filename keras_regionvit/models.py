@@ -1,8 +1,5 @@
 """The eight models of the paper as functions, in the manner of `keras.applications`."""
 
-import contextlib
-import gc
-
 import keras
 import numpy as np
 
@@ -66,19 +63,6 @@ def decode_predictions(preds, top=5):
     return keras.applications.imagenet_utils.decode_predictions(np.asarray(preds), top)
 
 
-@contextlib.contextmanager
-def _collector_at_rest():
-    """No garbage collection: building makes many objects and no garbage; it took a tenth longer."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@_collector_at_rest()
 def _build(
     variant,
     default_name,

@@ -1,6 +1,7 @@
 """Batches: the same for the same seed however they are made, and exact in number."""
 
 import collections
+import dataclasses
 import io
 
 import numpy as np
@@ -227,8 +228,39 @@ def test_the_error_names_the_picture(damaged, crop):
         tf.errors.InvalidArgumentError, match=r"train/(cat/[12]|dog/1).jpg cannot be"
     ):
         run(damaged, crop=crop)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"train/cat/1.jpg cannot be read"):
-        list(evaluation_batches(damaged, image_size=8, batch_size=2))
+    for batch_size in (2, 8):  # the picture ends a batch, or lies amid it
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"train/cat/1.jpg cannot be read"):
+            list(evaluation_batches(damaged, image_size=8, batch_size=batch_size))
+
+
+def test_a_wrong_label_beside_a_damaged_picture(damaged):
+    def facts_of(index):
+        facts = damaged.facts_of(index)
+        return {**facts, "label": tf.where(index == 3, tf.constant(7, tf.int64), facts["label"])}
+
+    source = dataclasses.replace(damaged, facts_of=facts_of)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the label 7, outside the 2 classes"):
+        list(evaluation_batches(source, image_size=8, batch_size=8, skip_corrupt=True))
+
+
+def test_pictures_are_read_once(tmp_path):
+    source = open_source("folder", "train", data=write_photos(tmp_path / "train").parent)
+    seen = []
+
+    def image_of(index):
+        note = tf.numpy_function(lambda index: seen.append(int(index)), [index], [])
+        with tf.control_dependencies([note]):
+            return source.image_of(index)
+
+    counting = dataclasses.replace(source, image_of=image_of)
+    everything = list(range(source.count))
+    for skip_corrupt in (False, True):
+        list(evaluation_batches(counting, image_size=8, batch_size=4, skip_corrupt=skip_corrupt))
+        assert sorted(seen) == everything
+        seen.clear()
+        run(counting, batch_size=source.count, epochs=1, skip_corrupt=skip_corrupt)
+        assert sorted(seen) == everything
+        seen.clear()
 
 
 def test_skipping(damaged):

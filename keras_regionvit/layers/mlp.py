@@ -27,7 +27,7 @@ def on_rows(layer, inputs):
 
 def dropout_layer(rate, dtype):
     """A dropout layer, or None where nothing is dropped: each layer takes a millisecond to make."""
-    return keras.layers.Dropout(rate, dtype=dtype) if rate else None
+    return None if rate == 0 else keras.layers.Dropout(rate, dtype=dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")

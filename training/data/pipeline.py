@@ -34,7 +34,7 @@ def training_batches(
     replicas=1,
     skip_corrupt=False,
     skipped=None,
-    parallel=tf.data.AUTOTUNE,
+    parallel=None,
 ):
     """Shuffled and augmented batches of all epochs, one after the other.
 
@@ -60,9 +60,10 @@ def training_batches(
         replicas: in how many contiguous parts the global batch is used, over all workers. Its
             pictures, mixed or not, do not depend on that, only their order does.
         skip_corrupt: put another picture of the worker's part in the place of one that cannot be
-            read, instead of raising an error.
+            read, instead of raising an error. A batch with such a picture takes twice the time.
         skipped: optional `Skipped`, told of each such picture.
-        parallel: pictures that are prepared at once.
+        parallel: pictures of a batch that are prepared at once, while those of another batch are,
+            too; as many as there are cores if None.
 
     Returns:
         A `tf.data.Dataset` of pairs `(float32 (b, S, S, C), float32 (b, classes))`, b being
@@ -127,6 +128,7 @@ def training_batches(
         def example(record, copy, epoch):
             facts = source.facts_of(record)
             image, readable = reader(read, (record, copy, epoch), facts)
+            image = tf.ensure_shape(image, (image_size, image_size, source.channels))
             if augment is not None:
                 image = augment(image, seeds(record, copy, epoch)[1])
             return image, label_row(source, facts), readable, facts["name"]
@@ -154,7 +156,7 @@ def training_batches(
 
     placed = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_of)
     placed = placed.batch(len(rows), drop_remainder=True).enumerate(start_step)
-    batches = in_order(placed, batch_of)
+    batches = in_order(placed, batch_of, len(rows))
     count = epochs * steps - start_step
     return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
 
@@ -170,7 +172,7 @@ def evaluation_batches(
     shard=(0, 1),
     skip_corrupt=False,
     skipped=None,
-    parallel=tf.data.AUTOTUNE,
+    parallel=None,
 ):
     """All pictures in their natural order, as `evaluation_image` makes them.
 
@@ -184,7 +186,8 @@ def evaluation_batches(
         shard: `(index, workers)`: a worker gets every `workers`-th picture.
         skip_corrupt: leave pictures out that cannot be read, instead of raising an error.
         skipped: optional `Skipped`, told of each such picture.
-        parallel: pictures that are prepared at once.
+        parallel: pictures of a batch that are prepared at once, while those of another batch are,
+            too; as many as there are cores if None.
 
     Returns:
         A `tf.data.Dataset` of pairs `(float32 (b, S, S, C), float32 (b, classes))`.
@@ -207,6 +210,7 @@ def evaluation_batches(
         def example(record):
             facts = source.facts_of(record)
             image, readable = reader(read, (record,), facts)
+            image = tf.ensure_shape(image, (image_size, image_size, source.channels))
             return image, label_row(source, facts), readable
 
         return example
@@ -226,7 +230,7 @@ def evaluation_batches(
         )
 
     records = source.records(None).shard(shard[1], shard[0])
-    batches = in_order(records.batch(batch_size), batch_of)
+    batches = in_order(records.batch(batch_size), batch_of, batch_size)
     if skip_corrupt:
         batches = batches.rebatch(batch_size)
     return batches.prefetch(2)

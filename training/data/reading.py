@@ -21,7 +21,7 @@ def whole_batch(records, count, example, careful, parallel):
         example: function of a reader, gives a function of a record that gives a nest of tensors. A
             reader is a function `(read, record, facts)`: `read(*record)`, and whether that worked.
         careful: the reader to take where an error ends the batch otherwise.
-        parallel: records that are worked on at once.
+        parallel: records that are worked on at once; as many as there are cores if None.
 
     Returns:
         The nest, each tensor with a first axis of `count`.
@@ -31,6 +31,7 @@ def whole_batch(records, count, example, careful, parallel):
     >>> careful = careful_reader(source, 224, skip_corrupt=True, skipped=Skipped())
     >>> images, readable = whole_batch(records, 8, example, careful, parallel=4)
     """
+    parallel = parallel or cores()  # here AUTOTUNE would stay at 16
     records = tf.data.Dataset.from_tensor_slices(records)
     quick, careful = (
         records.map(example(reader), num_parallel_calls=parallel, deterministic=True)
@@ -68,7 +69,6 @@ def careful_reader(source, size, skip_corrupt, skipped):
 
     def reader(read, record, facts):
         image, readable = read_or(lambda record: read(*record), record, tf.zeros(shape))
-        image = tf.ensure_shape(image, shape)
         if skip_corrupt:
             readable = tf.cond(readable, lambda: True, lambda: skipped.note(facts["name"]))
             return image, readable
@@ -78,9 +78,16 @@ def careful_reader(source, size, skip_corrupt, skipped):
     return reader
 
 
-def in_order(elements, function):
-    """`elements.map(function)`, some calls at once, each of which keeps up to 16 threads busy."""
-    calls = 2 + (os.cpu_count() or 1) // 16
+def cores():
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_order(elements, function, rows):
+    """`elements.map(function)`, two calls at once; more where `rows` leave cores without work."""
+    calls = max(2, -(-cores() // rows))
     return elements.map(function, num_parallel_calls=calls, deterministic=True)
 
 
@@ -89,4 +96,4 @@ def traced_once(function):
 
     There `tf.data` would place what is called on the first machine.
     """
-    return function if in_cluster() else tf.function(function, autograph=False)
+    return function if in_cluster() else tf.function(function)

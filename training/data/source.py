@@ -23,7 +23,7 @@ class Source:
         multi_label: whether a picture may have any number of classes.
         channels: 3 or 1, what pictures are decoded to.
         records: function of an order's seed (int32 (2,), or None for the natural order) that
-            gives a `tf.data.Dataset` of records.
+            gives a `tf.data.Dataset` of records, nests of tensors that can be batched.
         image_of: function of a record: string scalar (encoded) or uint8 (H, W, channels).
         facts_of: function of a record: {"label": int64 () or float32 (classes,), "index":
             int64 (), the same for the same picture in any order, "name": string ()}.
