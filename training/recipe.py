@@ -97,7 +97,8 @@ class Recipe:
         mean: of the pixels on 0..255, one entry a channel.
         std: likewise.
         precision: "float32", or the half precision "bfloat16" or "float16" with float32 weights.
-        deterministic: whether the same seed gives the same weights, bit by bit; slower.
+        deterministic: whether the same seed gives the same weights, bit by bit; without XLA, and
+            slower on a GPU.
 
     Raises:
         ValueError: a figure is out of range or does not fit another.
