@@ -1,97 +1,8 @@
 import keras
 import numpy as np
 import numpy_regionvit
-import pytest
-import tensorflow as tf
-from keras import ops
 
 from keras_regionvit.layers import Downsampling
-from keras_regionvit.layers.downsample import strided_depthwise
-
-# odd, even and one on each axis
-SIZES = [(1, 1), (1, 2), (2, 1), (5, 4), (4, 7), (6, 8), (3, 1)]
-
-
-def inputs(height, width, multiplier):
-    rng = np.random.default_rng(100 * height + width)
-    maps = rng.standard_normal((2, height, width, 3)).astype("float32")
-    kernel = rng.standard_normal((3, 3, 3, multiplier)).astype("float32")
-    half = (height + 1) // 2, (width + 1) // 2
-    upstream = rng.standard_normal((2, *half, 3 * multiplier)).astype("float32")
-    return maps, kernel, upstream
-
-
-def plain(maps, kernel):
-    """The same convolution with the gradient that TensorFlow knows."""
-    padded = tf.pad(maps, [(0, 0), (1, 1), (1, 1), (0, 0)])
-    return tf.nn.depthwise_conv2d(padded, kernel, [1, 2, 2, 1], "VALID")
-
-
-def outputs_and_gradients(function, maps, kernel, upstream):
-    with tf.GradientTape() as tape:
-        tape.watch([maps, kernel])
-        outputs = function(maps, kernel)
-    return [outputs, *tape.gradient(outputs, [maps, kernel], upstream)]
-
-
-def check(found, height, width, multiplier):
-    arrays = [tf.constant(array) for array in inputs(height, width, multiplier)]
-    expected = outputs_and_gradients(plain, *arrays)
-    for name, a, b in zip(("outputs", "maps", "kernel"), found(*arrays), expected, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5, err_msg=f"{name} {height}x{width}")
-
-
-@pytest.mark.parametrize("multiplier", [1, 2])
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_forward_is_the_explicitly_padded_convolution(height, width, multiplier):
-    maps, kernel, _ = inputs(height, width, multiplier)
-    outputs = np.asarray(strided_depthwise(maps, kernel))
-    padded = np.pad(maps, [(0, 0), (1, 1), (1, 1), (0, 0)])
-    expected = ops.depthwise_conv(padded, kernel, strides=2, padding="valid")
-    np.testing.assert_allclose(outputs, expected, atol=1e-6)
-    official = kernel.transpose(2, 3, 0, 1).reshape(3 * multiplier, 1, 3, 3)
-    for x, y in zip(maps, outputs, strict=True):
-        by_loops = numpy_regionvit.convolution({"weight": official}, x, 2, 1, depthwise=True)
-        np.testing.assert_allclose(y, by_loops, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("multiplier", [1, 2])
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_gradient_is_that_of_the_plain_convolution(height, width, multiplier):
-    check(
-        lambda *arrays: outputs_and_gradients(strided_depthwise, *arrays), height, width, multiplier
-    )
-
-
-@pytest.mark.parametrize("multiplier", [1, 2])
-def test_gradient_with_unknown_sizes(multiplier):
-    unknown = [(None, None, None, 3), (3, 3, 3, multiplier), (None, None, None, 3 * multiplier)]
-
-    @tf.function(input_signature=[tf.TensorSpec(shape) for shape in unknown])
-    def graph(*arrays):
-        return outputs_and_gradients(strided_depthwise, *arrays)
-
-    for height, width in SIZES:
-        check(graph, height, width, multiplier)
-    assert graph.experimental_get_tracing_count() == 1
-
-
-@pytest.mark.parametrize("case", [(1, 1, 2), (5, 4, 2), (4, 7, 1)])
-def test_gradient_under_xla(case):
-    @tf.function(jit_compile=True)
-    def compiled(*arrays):
-        return outputs_and_gradients(strided_depthwise, *arrays)
-
-    check(compiled, *case)
-
-
-def test_gradient_in_bfloat16():
-    arrays = [tf.cast(array, "bfloat16") for array in inputs(5, 4, 2)]
-    found = outputs_and_gradients(strided_depthwise, *arrays)
-    expected = outputs_and_gradients(plain, *[tf.cast(array, "float32") for array in arrays])
-    for a, b in zip(found, expected, strict=True):
-        assert a.dtype == "bfloat16"
-        np.testing.assert_allclose(tf.cast(a, "float32"), b, rtol=0.05, atol=0.2)
 
 
 def test_layer_is_norm_gelu_convolution_and_bias():
@@ -109,8 +20,8 @@ def test_layer_is_norm_gelu_convolution_and_bias():
         "block.0.proj.2.bias": bias,
     }
     for height, width in [(5, 4), (1, 7)]:
-        maps, _, _ = inputs(height, width, 2)
-        maps *= 0.01  # so that the epsilon of 1e-5 tells
+        # small, so that the epsilon of 1e-5 tells
+        maps = (0.01 * rng.standard_normal((2, height, width, 3))).astype("float32")
         expected = [numpy_regionvit.downsample(stage, x.astype("float64")) for x in maps]
         np.testing.assert_allclose(layer(maps), expected, rtol=1e-4, atol=1e-5)
 

@@ -49,6 +49,7 @@ class RegionalToLocalEncoder(keras.layers.Layer):
         self.mlp_ratio, self.qkv_bias = mlp_ratio, qkv_bias
         self.drop_path_rate, self.dropout_rate = drop_path_rate, dropout_rate
         self.attention_dropout_rate = attention_dropout_rate
+        self.apart = False  # a stage sets it where local tokens may go unread
         dtype = self.dtype_policy
         norm = {"epsilon": 1e-6, "dtype": dtype}
         self.regional_norm = LayerNorm(name="regional_norm", **norm)
@@ -120,18 +121,20 @@ class RegionalToLocalEncoder(keras.layers.Layer):
         (regional,) = _add([regional], [branch], keep_regional)
 
         # From here on each region is a group. Its regional and local tokens meet in the
-        # attention alone: where nobody reads the local tokens, the compiler drops their part.
-        streams = ops.swapaxes(regional, 1, 2), local  # (B, R, 1, C), (B, R, M*M, C)
+        # attention alone: apart, what nobody reads of the local ones is not computed.
+        streams = [ops.swapaxes(regional, 1, 2), local]  # (B, R, 1, C), (B, R, M*M, C)
+        if not self.apart:
+            streams = [ops.concatenate(streams, axis=2)]  # (B, R, T, C)
         normed = [self.local_norm(x) for x in streams]
-        attended = self.attention.attend(
-            ops.concatenate(normed, axis=2), local=True, mask=attention_mask, training=training
-        )
-        attended = ops.split(attended, [1], axis=2)  # its gradient is a concatenation
+        normed = ops.concatenate(normed, axis=2) if self.apart else normed[0]
+        attended = self.attention.attend(normed, local=True, mask=attention_mask, training=training)
+        attended = _split(attended) if self.apart else [attended]
         branches = [self.attention.project(x, training=training) for x in attended]
         streams = _add(streams, branches, keep_local)
 
         branches = [self.mlp(self.mlp_norm(x), training=training) for x in streams]
-        regional, local = _add(streams, branches, keep_mlp)
+        streams = _add(streams, branches, keep_mlp)
+        regional, local = streams if self.apart else _split(*streams)
         return ops.squeeze(regional, 2), local
 
     def compute_output_shape(self, regional_shape, local_shape):
@@ -151,6 +154,11 @@ class RegionalToLocalEncoder(keras.layers.Layer):
             "dropout_rate": self.dropout_rate,
             "attention_dropout_rate": self.attention_dropout_rate,
         }
+
+
+def _split(tokens):
+    """Regional (B, R, 1, C) and local tokens (B, R, M*M, C) of regions of both."""
+    return ops.split(tokens, [1], axis=2)  # its gradient is a concatenation
 
 
 def _add(streams, branches, kept):

@@ -1,6 +1,9 @@
 """Position encoding generator (Chu et al., 2021): a depthwise convolution, added to its input."""
 
 import keras
+from keras import ops
+
+from keras_regionvit.layers.depthwise import depthwise
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -37,7 +40,9 @@ class PEG(keras.layers.Layer):
 
     def call(self, inputs):
         """Maps (B, H, W, C) to (B, H, W, C)."""
-        return inputs + self.conv(inputs)
+        # a copy: TensorFlow's custom gradients take tensors, no variables
+        kernel = ops.copy(ops.cast(self.conv.kernel, inputs.dtype))
+        return inputs + depthwise(inputs, kernel)
 
     def compute_output_shape(self, input_shape):
         """The shape of the input."""

@@ -87,6 +87,8 @@ class RegionalToLocalStage(keras.layers.Layer):
             )
             for i, rate in enumerate(self.drop_path_rates, 1)
         ]
+        for encoder in self.encoders[-1:]:
+            encoder.apart = True  # a classifier reads no local tokens of the last one
         self.peg = PEG(embed_dim, dtype=dtype, name="peg") if peg else None
 
     def new_encoder(self, place, *args, **kwargs):
