@@ -45,8 +45,8 @@ class RegionViTBackbone(keras.Model):
         drop_path_rate: stochastic depth of the last encoder; it rises linearly from 0.
         dropout_rate: dropout after each projection.
         attention_dropout_rate: dropout of the attention weights.
-        gradient_checkpointing: recompute each encoder in the backward pass of training: less
-            memory, more time.
+        gradient_checkpointing: recompute the local tokenizer and each encoder in the backward
+            pass of training: less memory, more time.
         regional_tokens: whether there are any; without them attention stays inside regions
             unless windows are shifted, and classification is on the local tokens (Table 8).
         weight_sharing: whether regional and local attention share their weights (Table 10).
@@ -129,7 +129,13 @@ class RegionViTBackbone(keras.Model):
         # after the tokenizer's own check of `patch_size`
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         tokenizer = parts["tokenizer"](
-            embed_dims[0], patch_size, stem, input_shape[-1], dtype=policy, name="local_tokenizer"
+            embed_dims[0],
+            patch_size,
+            stem,
+            input_shape[-1],
+            gradient_checkpointing,
+            dtype=policy,
+            name="local_tokenizer",
         )
         local = tokenizer(image)
         if "position" in parts:

@@ -110,17 +110,18 @@ class AdamW(keras.optimizers.AdamW):
             rate = ops.cast(learning_rate, "float32")
             decay = self.weight_decay or 0.0
             shared = [rate, 1 - rate * decay, *powers, self.beta_1, self.beta_2, self.epsilon]
-            learning_rate = ops.stack(shared)  # goes where the rate does: to every device
+            # goes where the rate does: to every device
+            learning_rate = tuple(ops.convert_to_tensor(x, "float32") for x in shared)
         super()._backend_update_step(grads, trainable_variables, learning_rate)
 
     def update_step(self, gradient, variable, learning_rate):
-        """Moves one variable; on TensorFlow `learning_rate` holds the figures of the step, (7,)."""
+        """Moves one variable; on TensorFlow `learning_rate` is the seven figures of the step."""
         if keras.backend.backend() != "tensorflow":
             super().update_step(gradient, variable, learning_rate)
             return
         import tensorflow as tf
 
-        figures = tf.unstack(tf.cast(learning_rate, variable.dtype))
+        figures = [tf.cast(x, variable.dtype) for x in learning_rate]
         rate, kept, power_1, power_2, beta_1, beta_2, epsilon = figures
         if self.weight_decay and self._use_weight_decay(variable):
             variable.assign(variable * kept)

@@ -101,6 +101,6 @@ def check(switches, input_shape):
         )
 
 
-def _patch_tokenizer(embed_dim, patch_size, stem, image_channels, **kwargs):
-    """The stem "patch", called as `LocalTokenizer` is."""
+def _patch_tokenizer(embed_dim, patch_size, stem, image_channels, gradient_checkpointing, **kwargs):
+    """The stem "patch", called as `LocalTokenizer` is: it keeps nothing but the image."""
     return PatchTokenizer(embed_dim, patch_size, image_channels, **kwargs)

@@ -41,16 +41,21 @@ def gelu_alone(x, training=False):
 def _lean_gelu(x):
     def gradient(*args, upstream=None):
         upstream = args[0] if upstream is None else upstream
-        twice, density = _doubles(x, upstream)
-        return 0.5 * upstream * (twice + x * density)
+        slope = _twice(x, upstream) + x * _density(x, upstream)
+        return 0.5 * upstream * slope
 
     return gelu(x), gradient
 
 
-def _doubles(x, upstream):
-    """`2 Phi(x)` and `2 phi(x)`, distribution and density, once `upstream` is there."""
+def _twice(x, upstream):
+    """`2 Phi(x)`, Phi the distribution, once `upstream` is there."""
+    return 1 + ops.erf(x * after(upstream, math.sqrt(0.5)))
+
+
+def _density(x, upstream):
+    """`2 phi(x)`, phi the density, once `upstream` is there."""
     scaled = x * after(upstream, math.sqrt(0.5))
-    return 1 + ops.erf(scaled), ops.exp(0.5 * math.log(2 / math.pi) - scaled * scaled)
+    return ops.exp(0.5 * math.log(2 / math.pi) - scaled * scaled)
 
 
 def gelu_dense(x, layer, training=False):
@@ -75,11 +80,15 @@ def gelu_dense(x, layer, training=False):
 def _lean(x, kernel, bias):
     def gradient(*args, upstream=None):
         upstream = args[0] if upstream is None else upstream
-        twice, density = _doubles(x, upstream)
         half = 0.5 * upstream  # here, where it is cheap
+        twice = _twice(x, upstream)
+        kernel_gradient = ops.einsum("rc,ru->cu", x * twice, half)
+        # each when the one before is done: so fewer tensors of the size of `x` live at a time
+        slope = twice + x * _density(x, kernel_gradient[:1])
+        half = half * after(slope[:1], 1.0)
         return (
-            ops.einsum("ru,cu->rc", half, kernel) * (twice + x * density),
-            ops.einsum("rc,ru->cu", x * twice, half),
+            ops.einsum("ru,cu->rc", half, kernel) * slope,
+            kernel_gradient,
             ops.cast(ops.sum(ops.cast(upstream, "float32"), axis=0), upstream.dtype),
         )
 
@@ -87,7 +96,7 @@ def _lean(x, kernel, bias):
 
 
 def after(upstream, value):
-    """`value` for each row, (..., 1), not to be had before `upstream`, the gradient that arrives.
+    """`value` for each row, (..., 1), not to be had before `upstream`, such as a gradient.
 
     TensorFlow computes what it can as soon as it can: what a backward pass makes anew from its
     input alone would be made during the forward pass, and kept.

@@ -44,6 +44,8 @@ class LocalTokenizer(keras.layers.Layer):
         stem: "conv1", a convolution of kernel 2p; or "conv3", three of kernel 3 with
             C / 4, C / 2 and C channels and norm and GELU between.
         image_channels: K.
+        gradient_checkpointing: keep only the image for the backward pass of training and compute
+            the rest anew: less memory, more time.
 
     Input shape: (B, H, W, K). Output shape: (B, H / p, W / p, C), rounded as the
     convolutions do.
@@ -57,12 +59,21 @@ class LocalTokenizer(keras.layers.Layer):
     (2, 56, 56, 96)
     """
 
-    def __init__(self, embed_dim, patch_size=4, stem="conv3", image_channels=3, **kwargs):
+    def __init__(
+        self,
+        embed_dim,
+        patch_size=4,
+        stem="conv3",
+        image_channels=3,
+        gradient_checkpointing=False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if patch_size < 1 or patch_size & (patch_size - 1):
             raise ValueError(f"`patch_size` must be a power of two. Received: {patch_size}")
         self.embed_dim, self.patch_size, self.stem = embed_dim, patch_size, stem
         self.image_channels = image_channels
+        self.gradient_checkpointing = gradient_checkpointing
         if stem == "conv1":
             plan = [(embed_dim, max(2 * patch_size, 3), patch_size)]
             self.paddings = [max(patch_size - 1, 1)]
@@ -113,7 +124,15 @@ class LocalTokenizer(keras.layers.Layer):
     def call(self, inputs, training=False):
         """Maps an image (B, H, W, K) to local tokens (B, H / p, W / p, C)."""
         _check_size(ops.shape(inputs), self.smallest)
-        x = inputs
+
+        def tokens(images):
+            return self._tokens(images, training)
+
+        if self.gradient_checkpointing and training:
+            tokens = keras.remat(tokens)
+        return tokens(inputs)
+
+    def _tokens(self, x, training):
         for i, (conv, padding) in enumerate(zip(self.convs, self.paddings, strict=True)):
             x = conv(pad(x, padding, padding, padding, padding))
             if i < len(self.norms):
@@ -135,6 +154,7 @@ class LocalTokenizer(keras.layers.Layer):
             "patch_size": self.patch_size,
             "stem": self.stem,
             "image_channels": self.image_channels,
+            "gradient_checkpointing": self.gradient_checkpointing,
         }
 
 
