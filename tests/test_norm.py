@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_regionvit.layers.norm import LayerNorm
+from keras_regionvit.layers.norm import LayerNorm, norms_for_other_runtimes
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
@@ -65,3 +65,22 @@ def test_compiled_with_little_variance(epsilon, dtype, training, size):
     # without an epsilon nothing damps the rounding of the mean where the variance is 1e-8
     tolerance = 3e-4 if epsilon else 5e-3
     np.testing.assert_allclose(shown, np.maximum(wanted, 0), rtol=1e-4, atol=tolerance)
+
+
+def test_each_form_where_it_is_fast():
+    norm = LayerNorm(epsilon=1e-6)
+    x = np.random.default_rng(0).normal(size=(4, 16)).astype("float32")
+    norm.build(x.shape)
+
+    def traced(jit=False):
+        call = tf.function(lambda x: norm(x), jit_compile=jit).get_concrete_function(x)
+        return len(call.graph.get_operations()), call(x)
+
+    fused, expected = traced()
+    with norms_for_other_runtimes():
+        plain, by_plain = traced()
+    assert plain < fused and traced()[0] == fused  # the scope has ended
+    compiled, by_xla = traced(jit=True)
+    assert compiled == plain
+    for y in (by_plain, by_xla):
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)

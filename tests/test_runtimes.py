@@ -57,3 +57,16 @@ def test_runtimes_take_turns():
     found = compared({"a": made("a", 0), "b": made("b", -0.5)}, images, images, rounds=2)
     assert calls == ["a", "b"] * 3
     assert found["a"][0] > 0 and (found["a"][1], found["b"][1]) == (0, 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_openvino_knows_every_norm(exported):
+    openvino = pytest.importorskip("openvino")
+    folder, images, _ = exported
+    net = openvino.Core().read_model(folder)
+    net.reshape(images.shape)
+    compiled = openvino.Core().compile_model(net, "CPU")
+    kinds = [op.get_rt_info()["layerType"] for op in compiled.get_runtime_model().get_ops()]
+    kinds = [str(getattr(kind, "value", kind)) for kind in kinds]
+    assert "MVN" in kinds and "ReduceMean" not in kinds, sorted(set(kinds))

@@ -84,10 +84,10 @@ def _plain(epsilon):
     """A function that normalises `(rows (rows, C), gamma (C,), beta (C,))`."""
 
     def norm(x, gamma, beta):
-        # axes as a tuple: converters take no scalar
+        # a tuple of axes, a division by a root: so OpenVINO knows it as a norm
         centred = x - ops.mean(x, axis=(1,), keepdims=True)
         variance = ops.mean(ops.square(centred), axis=(1,), keepdims=True)
-        return centred * ops.rsqrt(variance + epsilon) * gamma + beta
+        return centred / ops.sqrt(variance + epsilon) * gamma + beta
 
     return norm
 
