@@ -1,5 +1,6 @@
 """`python -m training.export`: from a file, a run or a variant to a version folder."""
 
+import gc
 import json
 import os
 import pathlib
@@ -123,6 +124,24 @@ def test_a_stop_while_it_writes_leaves_no_version(tmp_path, how):
     assert process.wait(timeout=120) == (143 if how == signal.SIGTERM else -9)
     left = os.listdir(output.parent)
     assert left == [] if how == signal.SIGTERM else all(name.startswith(".1.") for name in left)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_stop_that_the_garbage_collector_loses_comes_again(tmp_path, monkeypatch):
+    def loses(*_):
+        gc.callbacks.remove(loses)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def write(_):
+        gc.callbacks.append(loses)
+        gc.collect()  # prints the error of its callback and goes on
+        lost.append(True)
+        time.sleep(60)
+
+    lost = []
+    monkeypatch.setattr(export, "run", write)
+    assert run("--model", "tiny", "--output", tmp_path / "1") == 143
+    assert lost
 
 
 def test_bad_input(tmp_path, capsys):

@@ -22,24 +22,29 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     stopped = []
 
-    def stop(number, _):  # as an error would, so that what is half-written is removed
-        stopped.append(number)
-        sys.exit(128 + number)
+    def stop(*_):  # as an error would, so that what is half-written is removed
+        stopped.append(128 + signal.SIGTERM)
+        # Once more soon: conversions of NumPy and callbacks of the collector swallow errors.
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        if not isinstance(sys.exc_info()[1], SystemExit):  # else it is being removed
+            sys.exit(stopped[0])
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = [(number, signal.signal(number, stop)) for number in (signal.SIGTERM, signal.SIGALRM)]
     try:
         check_output(options.output)
         folder = run(options)
     except BaseException as error:
         if stopped:  # of which TensorFlow may have made another error
-            return 128 + stopped[0]
+            return stopped[0]
         if not isinstance(error, OSError | ValueError):
             raise
         unwritten = f"--output {options.output} cannot be written: "
         print(f"error: {unwritten * isinstance(error, OSError)}{error}", file=sys.stderr)
         return 2
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before:
+            signal.signal(number, handler)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"{folder}  {size / 2**20:.1f} MiB")
     return 0
