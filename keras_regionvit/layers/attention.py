@@ -32,38 +32,39 @@ def attend(qkv, num_heads, bias=None, mask=None, dropout=None):
     """
     batch, groups, tokens, _ = inferred(ops.shape(qkv))
     head_dim = qkv.shape[-1] // (3 * num_heads)
-    # (B, G, T, 3C) -> (3, B*G, N, T, D); at rank 4 runtimes know the pattern as attention
+    # (B, G, T, 3C) -> (B*G, T, 3, N, D)
     qkv = ops.reshape(qkv, (-1, tokens, 3, num_heads, head_dim))
-    query, key, value = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)), 3)
+    if keras.backend.backend() == "torch" and mask is None and dropout is None and tokens != 1:
+        return _fused(qkv, bias, (batch, groups, tokens, num_heads * head_dim))
+    # -> (3, N, B*G, T, D): with the heads first oneDNN adds the bias in the product, and at
+    # rank 4 runtimes know the pattern as attention
+    query, key, value = ops.unstack(ops.transpose(qkv, (2, 3, 0, 1, 4)), 3)
     if is_static(tokens) and tokens == 1:  # a single key: its weight is one
         x = value
-    elif keras.backend.backend() == "torch" and mask is None and dropout is None:
-        return _fused(query, key, value, bias, (batch, groups, tokens, num_heads * head_dim))
     else:
-        logits = ops.einsum("gnqd,gnkd->gnqk", query, key)
+        logits = ops.einsum("ngqd,ngkd->ngqk", query, key)
         logits = ops.cast(logits, keras.backend.result_type(logits.dtype, "float32"))
         logits = logits * head_dim**-0.5
         if bias is not None:
-            logits = logits + ops.cast(bias, logits.dtype)
+            # (N, T, T) -> (N, 1, T, T)
+            logits = logits + ops.cast(ops.expand_dims(bias, 1), logits.dtype)
         if mask is not None:
-            # (B*G, N, T, T) -> (B, G, N, T, T) and back
-            logits = ops.reshape(logits, (batch, groups, num_heads, tokens, tokens))
-            logits = ops.where(ops.expand_dims(mask, 1), logits, MASKED)  # (G, 1, T, T)
-            logits = ops.reshape(logits, (-1, num_heads, tokens, tokens))
+            # (N, B*G, T, T) -> (N, B, G, T, T) and back
+            logits = ops.reshape(logits, (num_heads, batch, groups, tokens, tokens))
+            logits = ops.where(mask, logits, MASKED)
+            logits = ops.reshape(logits, (num_heads, -1, tokens, tokens))
         weights = ops.cast(ops.softmax(logits, axis=-1), value.dtype)
         weights = weights if dropout is None else dropout(weights)
-        x = ops.einsum("gnqk,gnkd->gnqd", weights, value)
-    # (B*G, N, T, D) -> (B, G, T, C)
-    x = ops.transpose(x, (0, 2, 1, 3))
+        x = ops.einsum("ngqk,ngkd->ngqd", weights, value)
+    # (N, B*G, T, D) -> (B, G, T, C)
+    x = ops.transpose(x, (1, 2, 0, 3))
     return ops.reshape(x, (batch, groups, tokens, num_heads * head_dim))
 
 
-def _fused(query, key, value, bias, shape):
-    """Attention in PyTorch's one operation, heads of (B*G, N, T, D) to tokens of `shape`."""
-    # (B*G, N, T, D) -> (B*G, T, N, D), which copies nothing and is turned back inside
-    heads = [ops.transpose(x, (0, 2, 1, 3)) for x in (query, key, value)]
+def _fused(qkv, bias, shape):
+    """Attention in PyTorch's one operation, from (B*G, T, 3, N, D) to tokens of `shape`."""
     bias = None if bias is None else ops.expand_dims(bias, 0)  # (1, N, T, T)
-    return ops.reshape(ops.dot_product_attention(*heads, bias=bias), shape)
+    return ops.reshape(ops.dot_product_attention(*ops.unstack(qkv, 3, axis=2), bias=bias), shape)
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")

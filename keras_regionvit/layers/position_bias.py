@@ -38,5 +38,6 @@ def position_bias(table, index):
     Returns:
         (N, T, T) of the dtype of `table`; zero wherever the regional token takes part.
     """
-    with_zero = ops.pad(table, [(0, 0), (0, 1)])  # (N, (2M-1)^2 + 1)
-    return ops.take(with_zero, index, axis=1)  # (N, T, T)
+    with_zero = ops.pad(ops.transpose(table), [(0, 1), (0, 0)])  # ((2M-1)^2 + 1, N)
+    # Rows of N, faster to pick than single numbers: (T, T, N) -> (N, T, T)
+    return ops.transpose(ops.take(with_zero, index, axis=0), (2, 0, 1))
