@@ -128,15 +128,20 @@ def test_a_stop_while_it_writes_leaves_no_version(tmp_path, how):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_stop_that_the_garbage_collector_loses_comes_again(tmp_path, monkeypatch):
+    def wait():  # in steps: any thread may be given the signal, the main thread acts on it
+        for _ in range(1000):
+            time.sleep(0.01)
+
     def loses(*_):
         gc.callbacks.remove(loses)
         os.kill(os.getpid(), signal.SIGTERM)
+        wait()
 
     def write(_):
         gc.callbacks.append(loses)
         gc.collect()  # prints the error of its callback and goes on
         lost.append(True)
-        time.sleep(60)
+        wait()
 
     lost = []
     monkeypatch.setattr(export, "run", write)
