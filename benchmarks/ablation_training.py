@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from keras_regionvit import RegionViTBackbone, build_classifier
-from training.data import fashion_mnist
+from training.data.sources import fashion_mnist
 from training.optimizers import adamw
 from training.schedules import WarmupCosine
 

@@ -58,10 +58,10 @@ def ours(data, batch):
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    from keras_regionvit.image_input import IMAGENET_MEAN, IMAGENET_STD
+    from keras_regionvit.images.decode import IMAGENET_MEAN, IMAGENET_STD
     from training.augmentation import image_augmentation
     from training.data.pipeline import training_batches
-    from training.data.source import indexed_source
+    from training.data.sources.source import indexed_source
 
     encoded = tf.constant([data[i % len(data)] for i in range(batch)])
     source = indexed_source(

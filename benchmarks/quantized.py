@@ -25,8 +25,8 @@ def main(arguments=None):
     import keras
     import tensorflow as tf
 
-    from keras_regionvit.export import export_saved_model
-    from training.data import fashion_mnist
+    from keras_regionvit.export.saved_model import export_saved_model
+    from training.data.sources import fashion_mnist
 
     model = keras.models.load_model(options.model, compile=False)
     training, held_out = fashion_mnist.load()

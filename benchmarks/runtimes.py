@@ -195,7 +195,7 @@ def small_trained(options):
     """The quick start's model and held-out images."""
     import keras
 
-    from training.data import fashion_mnist
+    from training.data.sources import fashion_mnist
 
     model = keras.models.load_model(options.model, compile=False)
     return model, fashion_mnist.load()[1].images[: options.batch].astype("float32")
@@ -212,7 +212,7 @@ def main(arguments=None):
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
 
-    from keras_regionvit.export import export_saved_model
+    from keras_regionvit.export.saved_model import export_saved_model
 
     model, images = small_trained(options) if options.model.endswith(".keras") else large(options)
     shape = images.shape

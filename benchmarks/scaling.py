@@ -44,8 +44,8 @@ def reduced_bytes(strategy, recipe, classes):
     import numpy as np
     import tensorflow as tf
 
-    from training.build import build_parts
-    from training.steps import image_losses, training_step
+    from training.engine.steps import image_losses, training_step
+    from training.tasks.classification import build_parts
 
     parts = build_parts(recipe, classes, 10, strategy)
     step = training_step(
@@ -86,8 +86,8 @@ def paired_steps(recipe, classes, rounds):
     """Seconds of steps on one device and under Mirrored over one, in turn."""
     import tensorflow as tf
 
-    from training.build import build_parts
-    from training.steps import image_losses, training_step
+    from training.engine.steps import image_losses, training_step
+    from training.tasks.classification import build_parts
 
     steps = {}
     shape = (recipe.batch_size, recipe.image_size, recipe.image_size, recipe.channels)
@@ -138,7 +138,7 @@ def main(arguments=None):
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * 2
         )
-    from training import recipes
+    from training.recipes import catalogue as recipes
 
     pairs.print_machine()
     recipe = recipes.load("imagenet1k").RECIPE.with_overrides(

@@ -81,7 +81,7 @@ def openvino_inference(model, batch, size, precision):
 
     import openvino
 
-    from keras_regionvit.export import export_saved_model
+    from keras_regionvit.export.saved_model import export_saved_model
 
     with tempfile.TemporaryDirectory() as folder:
         export_saved_model(_keras_model(model, size), f"{folder}/1")

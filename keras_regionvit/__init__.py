@@ -2,7 +2,6 @@
 
 from keras_regionvit import visualize
 from keras_regionvit.backbone import RegionViTBackbone
-from keras_regionvit.classifier import build_classifier
 from keras_regionvit.models import (
     RegionViTBase,
     RegionViTBasePlus,
@@ -15,6 +14,7 @@ from keras_regionvit.models import (
     decode_predictions,
     preprocess_input,
 )
+from keras_regionvit.tasks.classification import build_classifier
 from keras_regionvit.variants import list_models
 from keras_regionvit.version import VERSION
 from keras_regionvit.weights.loading import load_official_weights, official_state_dict

@@ -4,7 +4,7 @@ import itertools
 
 import keras
 
-from keras_regionvit.layers.windows import region_padding
+from keras_regionvit.ops.windows import region_padding
 
 HEAD_DIM = 32  # channels per attention head (paper, Table 2)
 

@@ -5,9 +5,9 @@ import numpy as np
 
 from keras_regionvit.backbone import RegionViTBackbone
 from keras_regionvit.checks import check_input_shape
-from keras_regionvit.classifier import build_classifier, model_of, normed_tokens
+from keras_regionvit.tasks.classification import build_classifier, model_of, normed_tokens
 from keras_regionvit.variants import get_variant
-from keras_regionvit.weights.argument import check_weights, load_weights
+from keras_regionvit.weights.pretrained import check_weights, load_weights
 
 # ImageNet statistics on 0..1, in the order R, G, B.
 MEAN = (0.485, 0.456, 0.406)

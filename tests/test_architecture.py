@@ -121,7 +121,7 @@ from keras_regionvit.variants import get_variant
     ("path", "source", "found"),
     [
         ("backbone.py", GOOD, None),
-        ("layers/mlp.py", "from keras_regionvit.layers.windows import pad", None),
+        ("layers/mlp.py", "from keras_regionvit.ops.windows import pad", None),
         ("export.py", "import tensorflow as tf", None),
         ("novel.py", "import os", "novel has no place in the order of imports"),
         ("visualize.py", "def f():\n    import matplotlib.pyplot as plt", None),

@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from training.quiet import line_by_line, quiet_import
+from training.console import line_by_line, quiet_import
 from training.train import split_data
 
 
@@ -20,7 +20,7 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     try:
         with quiet_import():
-            from training.run_folder import read_record
+            from training.runs.folder import read_record
         record, recipe = read_record(options.run)
         figures = run(record, recipe, options)
         for name, value in figures.items():
@@ -45,7 +45,7 @@ def run(record, recipe, options):
         options: the parsed options.
 
     Returns:
-        A dict of figures, see `training.evaluation.evaluate`.
+        A dict of figures, see `training.evaluators.classification.evaluate`.
 
     Raises:
         ValueError: weights or images are missing or do not fit.
@@ -53,10 +53,10 @@ def run(record, recipe, options):
     with quiet_import():
         import tensorflow as tf
 
-        from training.build import build_model
-        from training.evaluation import evaluate
-        from training.inputs import eval_batches, open_split
-        from training.steps import evaluation_step, image_losses
+        from training.data.inputs import eval_batches, open_split
+        from training.engine.steps import evaluation_step, image_losses
+        from training.evaluators.classification import evaluate
+        from training.tasks.classification import build_model
     overrides, data = split_data(options.data)
     recipe = recipe.with_overrides({**overrides, "precision": options.precision or
                                     recipe.precision})  # fmt: skip
@@ -79,7 +79,7 @@ def load_trained(model, folder, which="last"):
     """Loads what a run has learnt.
 
     Args:
-        model: as `training.build.build_model` made it.
+        model: as `training.tasks.classification.build_model` made it.
         folder: the run's folder.
         which: "last", the averaged weights if there are any; or "best", by the held-out images.
 
@@ -90,8 +90,8 @@ def load_trained(model, folder, which="last"):
 
     >>> load_trained(model, "runs/quickstart", "best")
     """
-    from training import checkpoint
-    from training.loop import BEST, LAST, averages
+    from training.engine import checkpoint
+    from training.engine.loop import BEST, LAST, averages
 
     folder = Path(folder)
     if which == "best":

@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from training.quiet import line_by_line, quiet_import
+from training.console import line_by_line, quiet_import
 
 FIGURES = ("accuracy", "top5_accuracy", "auc", "loss")
 
@@ -60,7 +60,7 @@ def run(options):
     with quiet_import():
         import tensorflow as tf
 
-        from keras_regionvit.export import export_saved_model
+        from keras_regionvit.export.saved_model import export_saved_model
     model, facts = opened(options)
     labels = facts["labels"]
     if options.labels:
@@ -97,7 +97,7 @@ def opened(options):
     with quiet_import():
         import keras
 
-        from keras_regionvit.serving import parts_of  # and registers the layers
+        from keras_regionvit.export.signatures import parts_of  # and registers the layers
         from keras_regionvit.variants import VARIANTS
     facts: dict = dict.fromkeys(("recipe", "metrics", "seed", "revision", "labels", "crop_ratio"))
     facts["source"] = options.model
@@ -130,9 +130,9 @@ def preprocessing_of(model, facts, options):
     A model with layers before its backbone normalises by itself and takes pixels on 0..255.
     """
     with quiet_import():
-        from keras_regionvit.export import Preprocessing
-        from keras_regionvit.image_input import MAX_PIXELS
-        from keras_regionvit.serving import parts_of
+        from keras_regionvit.export.saved_model import Preprocessing
+        from keras_regionvit.export.signatures import parts_of
+        from keras_regionvit.images.decode import MAX_PIXELS
     height, width, channels = model.input.shape[1:]
     if height != width and options.image_size is None:
         raise ValueError(
@@ -183,7 +183,7 @@ def read_labels(path):
 
 def _facts_of_run(folder):
     with quiet_import():
-        from training.run_folder import REPORT, read_record
+        from training.runs.folder import REPORT, read_record
     record, recipe = read_record(folder)
     facts = {key: record[key] for key in ("recipe", "seed", "revision")}
     facts["crop_ratio"] = recipe.crop_ratio
@@ -199,7 +199,7 @@ def _facts_of_run(folder):
 def _variant(options):
     with quiet_import():
         import keras_regionvit
-        from keras_regionvit.weights.argument import check_weights, load_weights
+        from keras_regionvit.weights.pretrained import check_weights, load_weights
     size = options.image_size or 224
     weights = None if options.weights == "none" else options.weights
     check_weights(weights, options.model, channels=3, classes=1000, activation="softmax")

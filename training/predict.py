@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from training.checkpoint import WriteError
-from training.data import fashion_mnist
-from training.images import fit_image, open_image
-from training.quiet import line_by_line, quiet_import
+from training.console import line_by_line, quiet_import
+from training.data.sources import fashion_mnist
+from training.engine.checkpoint import WriteError
+from training.prediction.photos import fit_image, open_image
 
 LABELS = Path("assets.extra", "labels.txt")  # where the export puts the names of the classes
 
@@ -40,7 +40,7 @@ def main(arguments=None):
 
 def _folder(options):
     with quiet_import():
-        from training import predict_folder
+        from training.prediction import folder as predict_folder
     try:
         if not (options.folder and options.csv):
             raise ValueError("--folder and --csv go together: the pictures, and where rows go")

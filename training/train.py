@@ -10,8 +10,9 @@ import signal
 import sys
 from pathlib import Path
 
-from training import devices, recipes
-from training.quiet import line_by_line, quiet_import
+from training.console import line_by_line, quiet_import
+from training.distribute import options as devices
+from training.recipes import catalogue as recipes
 
 TRY_AGAIN = 75  # exit status where a worker was lost, as of sysexits.h
 SPECS = ("tfds:", "folder:", "csv:", "tfrecord:")  # what --data may begin with
@@ -37,25 +38,25 @@ def _main(options):
     elif options.resume is None:
         raise ValueError("--recipe NAME is missing; --help lists the recipes")
     with quiet_import():
-        from training import run_folder
+        from training.runs import folder as run_folder
     cluster = devices.cluster(options)
     plan = plan_run(options, run_folder, chief=cluster.index == 0)
     if options.dry_run:
         with quiet_import():
-            from training.dry_run import describe
+            from training.runs.dry_run import describe
         print(describe(plan["recipe"], plan["data"], plan["seed"]))
         return 0
     with quiet_import():
         import tensorflow as tf
 
-        from training.checkpoint import WriteError
-        from training.loop import NotFinite
-        from training.report import versions
-        from training.run import print_report, run
-        from training.stopping import Stopped, StopRequest
-        from training.strategy import check_fits
-        from training.strategy import describe as describe_devices
-        from training.workers import LostWorker, from_chief, together
+        from training.distribute.collectives import LostWorker, from_chief, together
+        from training.distribute.strategy import check_fits
+        from training.distribute.strategy import describe as describe_devices
+        from training.engine.checkpoint import WriteError
+        from training.engine.loop import NotFinite
+        from training.engine.signals import Stopped, StopRequest
+        from training.runs.report import versions
+        from training.runs.run import print_report, run
     folder, recipe, chief = plan["folder"], plan["recipe"], cluster.index == 0
     if plan["record"] is not None and (folder / run_folder.REPORT).exists():
         print(f"{folder} is complete; {run_folder.REPORT} has its figures.")
@@ -144,7 +145,7 @@ def plan_run(options, run_folder, chief=True):
 
     Args:
         options: the parsed options.
-        run_folder: the module `training.run_folder`.
+        run_folder: the module `training.runs.folder`.
         chief: whether this process keeps the run's folder; others may not see it.
 
     Returns:

@@ -7,8 +7,8 @@ import keras
 from keras import ops
 
 from keras_regionvit.layers.downsample import Downsampling
-from keras_regionvit.layers.gelu import gelu
-from keras_regionvit.layers.windows import pad
+from keras_regionvit.ops.gelu import gelu
+from keras_regionvit.ops.windows import pad
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")

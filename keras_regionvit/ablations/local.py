@@ -9,9 +9,9 @@ from keras import ops
 from keras_regionvit.ablations.attention import SwitchedAttention
 from keras_regionvit.layers.drop_path import DropPath
 from keras_regionvit.layers.mlp import MLP
-from keras_regionvit.layers.norm import LayerNorm
 from keras_regionvit.layers.stage import RegionalToLocalStage
-from keras_regionvit.layers.windows import merge, pad, padding_mask, partition
+from keras_regionvit.ops.layer_norm import LayerNorm
+from keras_regionvit.ops.windows import merge, pad, padding_mask, partition
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_regionvit.ablations.local import LocalEncoder, LocalStage
-from keras_regionvit.layers.windows import is_static, merge, pad, partition
+from keras_regionvit.ops.windows import is_static, merge, pad, partition
 
 
 def shift_mask(grid, window_size, shift):

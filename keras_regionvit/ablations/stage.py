@@ -9,7 +9,7 @@ from keras import ops
 from keras_regionvit.ablations.encoder import SwitchedEncoder
 from keras_regionvit.ablations.overlap import cut, halo, mask_off_map, mean_of_copies
 from keras_regionvit.layers.stage import RegionalToLocalStage
-from keras_regionvit.layers.windows import pad
+from keras_regionvit.ops.windows import pad
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")

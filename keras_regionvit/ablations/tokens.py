@@ -6,7 +6,7 @@ B batch, H W image in pixels, K image channels, C embedding channels, p patch si
 import keras
 from keras import ops
 
-from keras_regionvit.layers.windows import is_static, pad
+from keras_regionvit.ops.windows import is_static, pad
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")

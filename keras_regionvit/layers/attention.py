@@ -10,8 +10,8 @@ import keras
 from keras import ops
 
 from keras_regionvit.layers.mlp import dropout_layer, on_rows
-from keras_regionvit.layers.position_bias import position_bias, position_index
-from keras_regionvit.layers.windows import inferred, is_static
+from keras_regionvit.ops.position_bias import position_bias, position_index
+from keras_regionvit.ops.windows import inferred, is_static
 
 # Far below any logit, yet finite: a row without any key stays finite through the softmax.
 MASKED = -1e30

@@ -6,10 +6,10 @@ B batch, H W size of the map, h w half of it, C channels.
 import keras
 from keras import ops
 
-from keras_regionvit.layers.depthwise import depthwise
-from keras_regionvit.layers.gelu import gelu_alone
-from keras_regionvit.layers.norm import normalize
-from keras_regionvit.layers.windows import is_static
+from keras_regionvit.ops.depthwise import depthwise
+from keras_regionvit.ops.gelu import gelu_alone
+from keras_regionvit.ops.layer_norm import normalize
+from keras_regionvit.ops.windows import is_static
 
 
 def _half(size):

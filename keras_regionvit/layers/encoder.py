@@ -6,7 +6,7 @@ from keras import ops
 from keras_regionvit.layers.attention import RegionAttention
 from keras_regionvit.layers.drop_path import DropPath
 from keras_regionvit.layers.mlp import MLP
-from keras_regionvit.layers.norm import LayerNorm
+from keras_regionvit.ops.layer_norm import LayerNorm
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")

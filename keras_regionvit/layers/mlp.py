@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_regionvit.layers.gelu import gelu, gelu_dense
-from keras_regionvit.layers.windows import inferred
+from keras_regionvit.ops.gelu import gelu, gelu_dense
+from keras_regionvit.ops.windows import inferred
 
 
 def on_rows(layer, inputs):

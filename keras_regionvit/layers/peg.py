@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_regionvit.layers.depthwise import depthwise
+from keras_regionvit.ops.depthwise import depthwise
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_regionvit.layers.encoder import RegionalToLocalEncoder
 from keras_regionvit.layers.peg import PEG
-from keras_regionvit.layers.windows import inferred, is_static, merge, pad, padding_mask, partition
+from keras_regionvit.ops.windows import inferred, is_static, merge, pad, padding_mask, partition
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")

@@ -7,9 +7,9 @@ M window size, Hr Wr regional grid.
 import keras
 from keras import ops
 
-from keras_regionvit.layers.gelu import gelu_alone
-from keras_regionvit.layers.norm import normalize
-from keras_regionvit.layers.windows import is_static, pad, region_padding
+from keras_regionvit.ops.gelu import gelu_alone
+from keras_regionvit.ops.layer_norm import normalize
+from keras_regionvit.ops.windows import is_static, pad, region_padding
 
 
 def _torch_convolution(filters, kernel_size, strides, fan_in, **kwargs):

@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-import saved_models
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+from tests.support import saved_models
 
 folder = pathlib.Path(__file__).with_name("saved_0_1_0")
 folder.mkdir()

@@ -6,15 +6,15 @@ So a run can be repeated with any number of threads, and taken up again at any s
 import numpy as np
 import tensorflow as tf
 
-from keras_regionvit.image_input import (
+from keras_regionvit.images.decode import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     evaluation_image,
 )
-from training.data.crops import CROPS, training_image
-from training.data.order import BATCH, IMAGE, ORDER, rows_of, sequence, stream_seed
-from training.data.readable import Skipped, replace_unreadable
+from training.augmentation.crops import CROPS, training_image
+from training.data.corrupt_images import Skipped, replace_unreadable
 from training.data.reading import careful_reader, in_order, traced_once, whole_batch
+from training.data.sampling import BATCH, IMAGE, ORDER, rows_of, sequence, stream_seed
 
 
 def training_batches(

@@ -9,7 +9,7 @@ import os
 import tensorflow as tf
 
 from training.augmentation.choice import in_cluster
-from training.data.readable import insist, read_or
+from training.data.corrupt_images import insist, read_or
 
 
 def whole_batch(records, count, example, careful, parallel):

@@ -1,0 +1,1 @@
+"""Encoded images made into what a model takes."""

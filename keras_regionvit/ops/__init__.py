@@ -1,0 +1,1 @@
+"""Mathematics without weights: pure functions of tensors, each beside its plain formula."""

@@ -1,0 +1,1 @@
+"""What is built on a backbone: one module a task."""

@@ -1,0 +1,402 @@
+"""SavedModels of encoded pictures: what they answer, and what they never do."""
+
+import json
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+import zlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from matplotlib import cbook
+from PIL import Image
+
+import keras_regionvit
+from keras_regionvit.export.model_card import CARD, read_card
+from keras_regionvit.export.saved_model import Preprocessing, export_saved_model
+from keras_regionvit.export.signatures import parts_of, rebuilt
+from keras_regionvit.export.warmup import WARMUP
+from keras_regionvit.images.decode import evaluation_image
+from keras_regionvit.images.preprocessing import evaluation_batch
+from tests.support import served_model
+from tests.support.photos import COLOUR, KINDS, TALL, encoded, photo
+from tests.support.served_model import LABELS, SIZE
+
+ROOT = pathlib.Path(keras_regionvit.__file__).parents[1]
+FACTS = Preprocessing(SIZE)
+NARROW = {
+    f"{kind} {width}x{height}": encoded(Image.fromarray(photo(height, width)), kind)
+    for kind, width, height in (("PNG", 1, 1), ("JPEG", 1, 300), ("BMP", 300, 1), ("GIF", 23, 25))
+}
+
+
+def png_header(width, height):
+    """A PNG that says it is large, and has no pixels."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+
+
+def jpeg_header(width, height):
+    """A JPEG whose frame says it is large."""
+    data = KINDS["jpeg"]
+    place = data.index(b"\xff\xc0") + 5
+    return data[:place] + struct.pack(">HH", height, width) + data[place + 4 :]
+
+
+def gif_with_a_larger_frame(width, height):
+    """A GIF whose frame is larger than its header says, in few bytes."""
+    data = encoded(Image.new("P", (width, height)), "GIF")
+    return data[:6] + struct.pack("<HH", 10, 10) + data[10:]
+
+
+BAD = {
+    "empty": b"",
+    "text": b"this is no picture",
+    "a cut JPEG": KINDS["jpeg"][:1500],
+    "the first bytes of a JPEG": b"\xff\xd8\xff",
+    "a cut PNG": KINDS["png"][:1500],
+    "a cut GIF": KINDS["gif"][:300],
+    "a cut BMP": KINDS["bmp"][:300],
+    "a BMP without its palette": KINDS["bmp, palette"][:10]
+    + struct.pack("<I", 60)
+    + KINDS["bmp, palette"][14:],
+    "a packed BMP": KINDS["bmp"][:30] + b"\1" + KINDS["bmp"][31:],
+    "a huge PNG": png_header(20_000, 20_000),
+    "a huge JPEG": jpeg_header(20_000, 20_000),
+    "a huge GIF": b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + KINDS["gif"][10:],
+    "a GIF of extensions only": KINDS["gif"][:13] + b"!\xf9\1a\0" * 9 + b";",
+    "a huge BMP": KINDS["bmp"][:18] + struct.pack("<ii", 20_000, -20_000) + KINDS["bmp"][26:],
+    "an endless PNG": png_header(2**31 - 1, 2**31 - 1),
+    "a BMP without end": KINDS["bmp"][:18] + struct.pack("<ii", -1, -(2**31)) + KINDS["bmp"][26:],
+    **TALL,
+}
+
+
+def one_by_one(pictures, preprocessing):
+    """What the pipeline of evaluation makes of pictures; `None` where it fails."""
+    facts = {k: v for k, v in vars(preprocessing).items() if k != "size"}
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+    def image(data):
+        return evaluation_image(data, preprocessing.size, **facts)
+
+    for data in pictures:
+        try:
+            yield image(tf.constant(data)).numpy()
+        except tf.errors.InvalidArgumentError:
+            yield None
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return served_model.build()
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("serving") / "served" / "1"
+    export_saved_model(
+        model, path, LABELS, preprocessing=FACTS, top_k=3, features=True,
+        card={"recipe": "none", "metrics": {"accuracy": 0.5}},
+    )  # fmt: skip
+    return path
+
+
+@pytest.fixture(scope="module")
+def signatures(folder):
+    return tf.saved_model.load(str(folder)).signatures
+
+
+@pytest.mark.parametrize("facts", [FACTS, Preprocessing(9, 1.0, (100.0,), (50.0,))], ids=str)
+def test_preprocessing_is_that_of_evaluation_bit_for_bit(facts):
+    pictures = [*KINDS.values(), *NARROW.values(), *BAD.values()]
+    batch = tf.function(
+        lambda data: evaluation_batch(data, facts),
+        input_signature=[tf.TensorSpec((None,), tf.string)],
+        autograph=False,
+    )
+    images, valid = (x.numpy() for x in batch(tf.constant(pictures)))
+    expected = list(one_by_one(pictures, facts))
+    assert images.shape == (len(pictures), facts.size, facts.size, facts.channels)
+    assert [x is not None for x in expected] == valid.tolist()
+    assert valid.tolist() == [True] * len([*KINDS, *NARROW]) + [False] * len(BAD)
+    for image, right in zip(images, expected, strict=True):
+        np.testing.assert_array_equal(image, np.zeros_like(image) if right is None else right)
+
+
+def test_a_cut_anywhere_is_judged_as_evaluation_does():
+    facts = Preprocessing(8)
+    small = Image.fromarray(photo(20, 30))
+    whole = [encoded(small, "PNG"), encoded(small, "GIF"), encoded(small, "JPEG")]
+    whole.append(encoded(small.convert("P"), "BMP"))
+    cuts = [data[:end] for data in whole for end in (*range(0, 60, 3), *range(60, len(data), 97))]
+    images, valid = evaluation_batch(tf.constant(cuts), facts)
+    for image, fine, right in zip(images, valid, one_by_one(cuts, facts), strict=True):
+        assert bool(fine) == (right is not None)
+        np.testing.assert_array_equal(image, 0 if right is None else right)
+
+
+def test_pixel_limit():
+    pictures = tf.constant([KINDS[kind] for kind in ("jpeg", "png", "gif", "bmp")])
+    pixels = COLOUR.width * COLOUR.height
+    for limit, fine in ((pixels, True), (pixels - 1, False)):
+        valid = evaluation_batch(pictures, Preprocessing(8, max_pixels=limit))[1]
+        assert valid.numpy().tolist() == [fine] * 4
+
+
+def test_limit_comes_before_memory():
+    # 400 million pixels that are really there, in 50 kB: a process that decoded them would show it
+    width = 20_000
+    data = zlib.compress(bytes(width // 8 + 1) * width, 9)
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, width, 1, 0, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        for chunk in (head, b"IDAT" + data, b"IEND")
+    )
+    batch = tf.function(lambda data: evaluation_batch(data, Preprocessing(8)), autograph=False)
+    batch(tf.constant([KINDS["png"]]))
+    frame = gif_with_a_larger_frame(12_000, 12_000)
+    first = KINDS["gif"][:-1]
+    later = first + frame[frame.index(b",") :]  # a second frame, which nobody asked for
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = peak()
+    valid = batch(tf.constant([bomb, KINDS["png"], jpeg_header(20_000, 20_000), frame, later]))[1]
+    grown = peak() - before
+    assert valid.numpy().tolist() == [False, True, False, False, True]
+    assert grown < 200
+
+
+def peak():
+    """MiB of memory that this process has held at most."""
+    return int(pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+
+def test_a_fresh_process_answers_as_keras(model, folder, tmp_path):
+    photos = list(real_photos())
+    assert photos
+    pictures = [*KINDS.values(), *NARROW.values(), *photos, BAD["text"]]
+    joined = np.frombuffer(b"".join(pictures), np.uint8)
+    np.savez(tmp_path / "in.npz", pictures=joined, lengths=[len(data) for data in pictures])
+    script = ROOT / "tests" / "support" / "served_model.py"
+    arguments = [script, folder, tmp_path / "in.npz", tmp_path / "out.npz"]
+    subprocess.run([sys.executable, *map(str, arguments)], check=True, timeout=300, cwd=tmp_path)
+    with np.load(tmp_path / "out.npz") as answer:
+        assert sorted(answer) == ["classes", "labels", "probabilities", "scores", "valid"]
+        assert answer["valid"].tolist() == [True] * (len(pictures) - 1) + [False]
+        images = np.stack(list(one_by_one(pictures[:-1], FACTS)))
+        expected = model.predict(images, verbose=0)
+        assert np.ptp(expected, axis=0).max() > 0.05  # pictures matter to this model
+        np.testing.assert_allclose(answer["probabilities"][:-1], expected, atol=1e-5)
+        best = np.argsort(-answer["probabilities"][:-1], axis=1)[:, :3]
+        np.testing.assert_array_equal(answer["classes"][:-1], best)
+        np.testing.assert_array_equal(answer["labels"][:-1], np.array(LABELS)[best])
+        rows = np.take_along_axis(answer["probabilities"][:-1], best, axis=1)
+        np.testing.assert_array_equal(answer["scores"][:-1], rows)
+        for name in ("probabilities", "scores", "classes"):
+            assert not answer[name][-1].any()
+        assert answer["labels"][-1].tolist() == ["", "", ""]
+
+
+def real_photos():
+    """A photo of Matplotlib's; and those of many sizes and modes, where scikit-image is there."""
+    with cbook.get_sample_data("grace_hopper.jpg") as file:
+        yield file.read()
+    try:
+        import skimage
+    except ImportError:
+        return
+    for path in sorted((pathlib.Path(skimage.__file__).parent / "data").glob("*.*")):
+        if path.suffix in (".png", ".jpg", ".gif"):
+            yield path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["serving_default", "features"])
+def test_bad_pictures_do_not_touch_others(signatures, name):
+    good = [KINDS["jpeg"], KINDS["png, palette"], KINDS["gif"]]
+    mixed, places = [], []
+    for i, bad in enumerate(BAD.values()):
+        mixed += [bad, good[i % 3], bad]
+        places.append(len(mixed) - 2)
+    alone = signatures[name](image_bytes=tf.constant([mixed[i] for i in places]))
+    answer = signatures[name](image_bytes=tf.constant(mixed))
+    valid = np.isin(np.arange(len(mixed)), places)
+    assert answer["valid"].numpy().tolist() == valid.tolist()
+    for output, value in answer.items():
+        value, others = value.numpy(), alone[output].numpy()
+        if value.dtype == object or output in ("classes", "valid"):
+            np.testing.assert_array_equal(value[valid], others)
+        else:
+            np.testing.assert_allclose(value[valid], others, rtol=1e-4, atol=1e-5)
+        assert not np.any(value[~valid] != (b"" if value.dtype == object else 0)), output
+
+
+def test_batches_of_none_and_of_bad_pictures_only(signatures):
+    answer = signatures["serving_default"](image_bytes=tf.constant([], tf.string))
+    assert answer["probabilities"].shape == (0, 7) and answer["valid"].shape == (0,)
+    answer = signatures["serving_default"](image_bytes=tf.constant([b"", b"x"]))
+    assert not answer["valid"].numpy().any() and not answer["probabilities"].numpy().any()
+
+
+def test_tensors_and_features(model, signatures):
+    images = np.random.default_rng(0).standard_normal((3, SIZE, SIZE, 3)).astype("float32")
+    answer = signatures["predict_tensor"](images=tf.constant(images))
+    np.testing.assert_allclose(answer["probabilities"], model.predict(images, verbose=0), atol=1e-6)
+    backbone = parts_of(model)[1]
+    pyramid = keras.Model(backbone.input, backbone.pyramid_outputs).predict(images, verbose=0)
+    embedding = keras.Model(model.input, model.get_layer("avg_pool").output)
+    answer = signatures["features_tensor"](images=tf.constant(images))
+    assert sorted(answer) == ["P2", "P3", "embedding"]
+    np.testing.assert_allclose(answer["embedding"], embedding.predict(images, verbose=0), atol=1e-5)
+    for level, right in pyramid.items():
+        np.testing.assert_allclose(answer[level], right, atol=1e-5)
+
+
+def test_without_labels_classes_have_their_figures(model, tmp_path):
+    export_saved_model(model, tmp_path / "1", preprocessing=FACTS, top_k=100)
+    answer = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"](
+        image_bytes=tf.constant([KINDS["jpeg"]])
+    )
+    np.testing.assert_array_equal(answer["labels"].numpy().astype(int), answer["classes"])
+    assert answer["labels"].shape == (1, 7)
+
+
+def test_weights_are_stored_once(model, folder):
+    data = sum(file.stat().st_size for file in (folder / "variables").glob("*.data*"))
+    assert 4 * model.count_params() < data < 1.05 * 4 * model.count_params() + 10_000
+    assert (folder / "assets" / "labels.txt").read_text("utf-8").splitlines() == LABELS
+    assert oct(folder.stat().st_mode & 0o777) == "0o755"
+
+
+def test_bfloat16_and_any_size(model, tmp_path):
+    half = rebuilt(model, precision="bfloat16")
+    assert {w.dtype for w in half.weights} == {"float32"}
+    larger = Preprocessing(SIZE + 8)  # than the model was made for
+    export_saved_model(
+        model, tmp_path / "1", preprocessing=larger, precision="bfloat16", any_size=True
+    )
+    assert read_card(tmp_path / "1")["compute_dtype"] == "bfloat16"
+    served = tf.saved_model.load(str(tmp_path / "1"))
+    images = np.random.default_rng(0).standard_normal((2, 29, 37, 3)).astype("float32")
+    answer = served.signatures["predict_tensor"](images=tf.constant(images))["probabilities"]
+    expected = rebuilt(model, any_size=True).predict(images, verbose=0)
+    difference = np.abs(answer - expected).max()
+    assert 1e-6 < difference < 0.05  # float32 would be nearer
+    picture = tf.constant([KINDS["jpeg"]])
+    assert served.signatures["serving_default"](image_bytes=picture)["valid"].numpy().all()
+
+
+def test_model_card(folder, model):
+    card = read_card(folder)
+    assert card["parameters"] == model.count_params()
+    assert card["metrics"] == {"accuracy": 0.5} and card["recipe"] == "none"
+    assert card["versions"]["tensorflow"] == tf.__version__
+    assert card["preprocessing"]["size"] == SIZE and card["compute_dtype"] == "float32"
+    assert set(card["signatures"]) == {
+        "serving_default", "predict_tensor", "features", "features_tensor"
+    }  # fmt: skip
+    files = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
+    assert sorted(card["sha256"]) == sorted(set(files) - {CARD.as_posix()})
+
+
+def test_model_card_notices_changes(model, tmp_path):
+    path = tmp_path / "1"
+    export_saved_model(model, path)
+    weights = path / "variables" / "variables.data-00000-of-00001"
+    before = weights.read_bytes()
+    weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"data-00000-of-00001 is changed"):
+        read_card(path)
+    weights.write_bytes(before)
+    (path / "more").touch()
+    with pytest.raises(ValueError, match=r"more is new"):
+        read_card(path)
+    (path / "more").unlink()
+    (path / "fingerprint.pb").unlink()
+    with pytest.raises(ValueError, match=r"fingerprint.pb is missing"):
+        read_card(path)
+    (path / CARD).write_text("{", "utf-8")
+    with pytest.raises(ValueError, match=r"is damaged"):
+        read_card(path)
+    (path / CARD).unlink()
+    with pytest.raises(ValueError, match=r"has no assets.extra"):
+        read_card(path)
+
+
+def test_warmup_requests_are_those_of_tensorflow_serving(folder, signatures):
+    apis = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    played = []
+    for record in tf.data.TFRecordDataset(str(folder / WARMUP)):
+        request = apis.PredictionLog.FromString(record.numpy()).predict_log.request
+        assert request.ListFields() != []
+        signature = signatures[request.model_spec.signature_name]
+        inputs = {k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()}
+        answer = signature(**inputs)
+        if "valid" in answer:
+            assert answer["valid"].numpy().all()
+        played.append(request.model_spec.signature_name)
+    assert set(played) == set(signatures)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"preprocessing": Preprocessing(25)}, "must make images"),
+        ({"preprocessing": Preprocessing(SIZE, mean=(1.0,), std=(1.0,))}, "must make images"),
+        ({"preprocessing": FACTS, "top_k": 0}, "`top_k` must be"),
+        ({"precision": "int8"}, "`precision` must be"),
+        ({"labels": ["a"]}, "`labels` must have one line"),
+    ],
+)
+def test_refusals_leave_nothing(model, tmp_path, arguments, said):
+    with pytest.raises(ValueError, match=said):
+        export_saved_model(model, tmp_path / "new" / "1", **arguments)
+    assert not list(tmp_path.rglob("*.pb")) and not list(tmp_path.rglob("1*"))
+
+
+def test_an_export_that_fails_late_leaves_nothing(model, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("keras_regionvit.export.saved_model.write_card", full)
+    with pytest.raises(OSError, match="No space"):
+        export_saved_model(model, tmp_path / "1", preprocessing=FACTS)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_version_is_never_overwritten(model, folder):
+    before = json.loads((folder / CARD).read_text("utf-8"))
+    with pytest.raises(ValueError, match="must not exist yet"):
+        export_saved_model(model, folder, preprocessing=FACTS)
+    assert json.loads((folder / CARD).read_text("utf-8")) == before
+    read_card(folder)
+
+
+def test_logits_and_other_models_are_refused(tmp_path):
+    inputs = keras.Input((SIZE, SIZE, 3))
+    outputs = keras.layers.Dense(2)(keras.layers.Flatten()(inputs))
+    with pytest.raises(ValueError, match="softmax"):
+        export_saved_model(keras.Model(inputs, outputs), tmp_path / "1", preprocessing=FACTS)
+    with pytest.raises(ValueError, match="build_classifier"):
+        export_saved_model(keras.Model(inputs, outputs), tmp_path / "1", features=True)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"size": 0},
+        {"size": 2.5},
+        {"size": 8, "crop_ratio": 0},
+        {"size": 8, "mean": (1.0, 2.0)},
+        {"size": 8, "std": (1.0, 0.0, 1.0)},
+        {"size": 8, "max_pixels": 0},
+    ],
+)
+def test_preprocessing_that_makes_no_sense(arguments):
+    with pytest.raises(ValueError, match="Received"):
+        Preprocessing(**arguments)

@@ -1,0 +1,1 @@
+"""The loop, its step and its state; it knows nests of tensors and no task."""

@@ -1,0 +1,216 @@
+"""Predictions past one machine: the predictor of folders as an Apache Beam transform.
+
+Needs the extra `[beam]`. Usage, from a clone; words it does not know go to Beam, whose runners and
+file systems are all open to it, though only the local runner has been tried:
+
+    python -m training.prediction.beam --model serving/regionvit/1 --folder photos --output rows
+
+It writes the rows of `training.predict --folder --csv` into files `rows-00000-of-00001.csv`, in any
+order. A run that was stopped begins anew: keeping what is done is the runner's part. Workers need
+this clone, which is not in the wheel, and the model in a folder that they can read as a path. Names
+must be UTF-8, as Beam's own coders want it; the predictor of folders takes any.
+"""
+
+import argparse
+import csv
+import io
+import sys
+
+from training.console import line_by_line, quiet_import
+from training.data.sources.folders import SUFFIXES
+
+try:
+    import apache_beam  # noqa: F401
+except ModuleNotFoundError:
+    missing = "training.prediction.beam needs Apache Beam: pip install -e '.[train,beam]'"
+    if __name__ == "__main__":
+        sys.exit(f"error: {missing}")
+    raise ImportError(missing) from None
+
+with quiet_import():
+    import apache_beam as beam
+    from apache_beam.io import fileio
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.ml.inference.base import ModelHandler, RunInference
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+from training.prediction.folder import Predictor
+
+
+class Predict(beam.PTransform):
+    """Rows of encoded pictures: pairs of a name and bytes to lists as of `Predictor`.
+
+    A worker loads the model once. Bytes that are no picture give a row that is not valid.
+
+    Args:
+        model: folder of a SavedModel that takes `image_bytes`, which every worker can read.
+        batch: most pictures at a time.
+
+    Example:
+
+    >>> pipeline | beam.Create([("cat.jpg", data)]) | Predict("serving/regionvit/1")
+    """
+
+    def __init__(self, model, batch=32):
+        super().__init__()
+        self.model, self.batch = str(model), batch
+
+    def expand(self, pictures):
+        """The rows of a collection of pictures."""
+        return pictures | RunInference(_Handler(self.model, self.batch))
+
+
+class ReadPictures(beam.PTransform):
+    """Pairs of a name and bytes for each picture under a folder of any file system of Beam.
+
+    Names are relative to the folder, with `/`. Broken links, which Beam does not list, have none.
+
+    Args:
+        folder: a path or an address such as `gs://bucket/photos`.
+
+    Example:
+
+    >>> pipeline | ReadPictures("gs://bucket/photos") | Predict("serving/regionvit/1")
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = str(folder).rstrip("/") + "/"
+        self.pattern = _literal(self.folder) + "**"
+
+    def expand(self, begin):
+        """The pictures."""
+        return (
+            begin
+            | fileio.MatchFiles(self.pattern)
+            | beam.Filter(lambda file: file.path.lower().endswith(SUFFIXES))
+            | beam.Reshuffle()  # else one worker would read all that it has listed
+            | fileio.ReadMatches(compression="uncompressed", skip_directories=True)
+            | beam.Map(_name_and_bytes, folder=self.folder)
+        )
+
+
+class _Handler(ModelHandler):
+    def __init__(self, model, batch):
+        super().__init__(min_batch_size=min(batch, 8), max_batch_size=batch)
+        self.model = model
+
+    def load_model(self):
+        return Predictor(self.model)
+
+    def run_inference(self, batch, model, inference_args=None):
+        return model(batch)
+
+    def get_num_bytes(self, batch):
+        return sum(len(data) for _, data in batch)
+
+
+def _literal(path):
+    """A path as a pattern of Beam that means it and nothing else."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in path)
+
+
+def _name_and_bytes(file, folder):
+    try:
+        return file.metadata.path.removeprefix(folder), file.read()
+    except OSError:
+        return file.metadata.path.removeprefix(folder), b""
+
+
+def _line(row):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(row)
+    return text.getvalue()
+
+
+def run(model, folder, output, options=None):
+    """Writes the rows of all pictures under a folder.
+
+    Args:
+        model: folder of a SavedModel that takes `image_bytes`.
+        folder: of pictures, of any file system of Beam.
+        output: what the names of the CSV files begin with.
+        options: Beam's, a list of words of its command line.
+
+    Raises:
+        ValueError: the model cannot be read, there is no file under the folder, `output` cannot
+            be written, or Beam does not know an option.
+
+    Example:
+
+    >>> run("serving/regionvit/1", "photos", "rows", ["--direct_num_workers=4"])
+    """
+    beams = checked_options(options or [])
+    header = _line(Predictor(model).header)  # the model is looked at before any work begins
+    pictures = ReadPictures(folder)
+    if not FileSystems.match([pictures.pattern], limits=[1])[0].metadata_list:
+        raise ValueError(f"--folder {folder} does not exist or has no files in it.")
+    check_output(str(output))
+    with beam.Pipeline(options=beams) as pipeline:
+        _ = (
+            pipeline
+            | pictures
+            | Predict(model)
+            | beam.Map(_line)
+            | beam.io.WriteToText(str(output), file_name_suffix=".csv", header=header)
+        )
+
+
+def checked_options(words):
+    """Beam's options of a command line; Beam itself only warns of words that it does not know.
+
+    Raises:
+        ValueError: there is such a word.
+    """
+    options = PipelineOptions(words, save_main_session=False)
+    everything = options.get_all_options(drop_default=True, retain_unknown_options=True)
+    unknown = set(everything) - set(options.get_all_options(drop_default=True))
+    if unknown:
+        raise ValueError(f"--{min(unknown)} is known neither here nor to Beam; see --help.")
+    return options
+
+
+def check_output(output):
+    """That files beginning with `output` can be written, before the work begins.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    probe, (folder, _) = f"{output}.probe", FileSystems.split(output)
+    try:
+        if folder and not FileSystems.exists(folder):
+            FileSystems.mkdirs(folder)
+        FileSystems.create(probe).close()
+        FileSystems.delete([probe])
+    except OSError as error:
+        raise ValueError(f"--output {output} cannot be written: {error}") from None
+
+
+def main(arguments=None):
+    """The command; returns its exit status."""
+    line_by_line()
+    parser = argparse.ArgumentParser(
+        prog="python -m training.prediction.beam",
+        description="Predictions for all pictures under a folder, on any runner of Apache Beam.",
+        epilog="Other words go to Beam, such as --runner and --direct_num_workers.",
+    )
+    parser.add_argument(
+        "--model", required=True, metavar="FOLDER", help="a SavedModel of training.export"
+    )
+    parser.add_argument(
+        "--folder", required=True, help="where the pictures are: a path or an address"
+    )
+    parser.add_argument(
+        "--output", required=True, metavar="PREFIX", help="what the CSV files' names begin with"
+    )
+    options, others = parser.parse_known_args(arguments)
+    try:
+        run(options.model, options.folder, options.output, others)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

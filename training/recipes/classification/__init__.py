@@ -1,0 +1,1 @@
+"""Recipes of image classification, one module each."""

@@ -1,0 +1,1 @@
+"""A run: what to do, its folder, its sequence, its report."""

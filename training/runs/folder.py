@@ -1,0 +1,152 @@
+"""The folder of a run and the record of what it is: run.json."""
+
+import itertools
+import json
+import subprocess
+from pathlib import Path
+
+from training.engine.checkpoint import replacing
+from training.recipes.schema import Recipe
+
+FIRST_RUNS = Path("runs")
+RECORD, REPORT = "run.json", "report.json"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def new_folder(output, recipe):
+    """Makes an empty folder for a run; no earlier run is ever touched.
+
+    Args:
+        output: the folder, new or empty; or `None` for `runs/RECIPE`, or the first of
+            `runs/RECIPE-2`, `runs/RECIPE-3` ... that does not exist.
+        recipe: the recipe's name.
+
+    Returns:
+        Its `Path`.
+
+    Raises:
+        ValueError: `output` holds something, or cannot be made.
+
+    Example:
+
+    >>> new_folder(None, "quickstart")
+    PosixPath('runs/quickstart')
+    """
+    numbered = (FIRST_RUNS / f"{recipe}-{i}" for i in itertools.count(2))
+    for folder in [output] if output else itertools.chain([FIRST_RUNS / recipe], numbered):
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=output is not None)
+            if all(path.name.startswith(".aside-") for path in folder.iterdir()):
+                return folder
+        except FileExistsError:
+            if output:
+                raise ValueError(f"--output {folder} is a file; name a new folder") from None
+        except OSError as error:
+            raise ValueError(f"--output {folder} cannot be made: {error.strerror}") from None
+    raise ValueError(
+        f"--output {output} already holds files; name a new folder, remove it, or go on with "
+        f"--resume {output}"
+    )
+
+
+def latest_folder(recipe):
+    """The newest of `runs/RECIPE`, `runs/RECIPE-2` ..., or `None`."""
+    last = None
+    for i in itertools.count(1):
+        folder = FIRST_RUNS / (recipe if i == 1 else f"{recipe}-{i}")
+        if not folder.is_dir():
+            return last
+        last = folder
+
+
+def write_record(folder, recipe, seed, smoke, data, versions):
+    """Writes run.json: the resolved recipe, seed, versions and revision.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    record = {
+        "recipe": recipe.to_dict(),
+        "seed": seed,
+        "smoke": smoke,
+        "data": data and str(Path(data).resolve()),
+        "versions": versions,
+        "revision": revision(),
+    }
+    write_json(Path(folder) / RECORD, record)
+    return record
+
+
+def read_record(folder):
+    """The record of a run.
+
+    Args:
+        folder: the run's folder.
+
+    Returns:
+        `(record, recipe)`: the dict of run.json and its `Recipe`.
+
+    Raises:
+        ValueError: there is no run in `folder`, or its record is damaged.
+
+    Example:
+
+    >>> record, recipe = read_record("runs/quickstart")
+    """
+    path = Path(folder) / RECORD
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        return record, Recipe.from_dict(record["recipe"])
+    except OSError:
+        raise ValueError(f"{folder} is not the folder of a run: no {RECORD} in it.") from None
+    except (KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path} is damaged: {reason}") from None
+
+
+def check_same(folder, record, recipe, seed):
+    """That a run to be resumed is what was asked for.
+
+    Args:
+        folder: the run's folder, for the message.
+        record: of the run.
+        recipe: the `Recipe` asked for.
+        seed: the seed asked for.
+
+    Raises:
+        ValueError: a figure or the seed differs; the sentence names it.
+    """
+    asked = {**json.loads(json.dumps(recipe.to_dict())), "seed": seed}
+    began = {**record["recipe"], "seed": record["seed"]}
+    for key, value in asked.items():
+        if began.get(key) != value:
+            raise ValueError(
+                f"--resume {folder}: the run was begun with {key}={began.get(key)!r}, not "
+                f"{value!r}; go on with the same recipe, or begin a new run."
+            )
+
+
+def write_json(path, value):
+    """Writes `value` as JSON, whole or not at all.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    with replacing(path) as aside:
+        aside.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+
+
+def revision():
+    """The git revision of the code, with "+changes" if files differ from it; `None` without git."""
+    try:
+        git = ["git", "-C", str(ROOT)]
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
+        )
+    except OSError:
+        return None
+    if head.returncode:
+        return None
+    return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")

@@ -1,0 +1,1 @@
+"""What is learnt: one module a task, behind the protocol of `training.tasks.task`."""
