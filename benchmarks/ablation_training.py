@@ -1,7 +1,7 @@
 """Small models with the paper's ablations, trained on Fashion-MNIST at equal budget.
 
 The model has two stages of 32 and 64 channels and two encoders each, windows of 4 and patches of
-2 pixels. The images 28x28 have a black frame of 2 pixels: 4x4 regions, then 2x2. A row changes
+2 pixels. The images 28x28 have a black border of 2 pixels: 4x4 regions, then 2x2. A row changes
 its switches alone, never widths and depths. The budget of every run: 5 epochs of 5,000 images in
 batches of 50, plain `fit` without augmentation, AdamW under a cosine.
 Seconds are kept to plan by, not to compare rows: ablations lack RegionViT's own optimisations.
@@ -49,7 +49,7 @@ def build(row, images, drop_path_rate):
     """
     switches = {key: value for key, value in row.arguments.items() if key != "depths"}
     inputs = keras.Input((28, 28, 1), name="images")
-    x = keras.layers.ZeroPadding2D(2, name="frame")(inputs)
+    x = keras.layers.ZeroPadding2D(2, name="border")(inputs)
     mean, deviation = float(images.mean()), float(images.std())
     x = keras.layers.Rescaling(1 / deviation, -mean / deviation, name="standardise")(x)
     backbone = RegionViTBackbone(

@@ -25,7 +25,7 @@ STEPS = 4  # a measurement: so that batches made ahead, two at once, even out
 
 
 def photos(as_imagenet):
-    """Encoded JPEGs; with `as_imagenet` brought to 500 pixels and written anew.
+    """Encoded JPEGs; with `as_imagenet` brought to 500 pixels and written again.
 
     Raises:
         ValueError: none of the packages is installed.
@@ -58,8 +58,9 @@ def ours(data, batch):
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    from keras_regionvit.images.decode import IMAGENET_MEAN, IMAGENET_STD
+    from keras_regionvit.imagenet import MEAN, STD
     from training.augmentation import image_augmentation
+    from training.augmentation.crops import training_image
     from training.data.pipeline import training_batches
     from training.data.sources.source import indexed_source
 
@@ -72,15 +73,19 @@ def ours(data, batch):
         image_of=lambda index: tf.gather(encoded, index),
         name_of=lambda index: tf.strings.as_string(index),
     )
-    augment = image_augmentation(**RECIPE, erasing=ERASING, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    augment = image_augmentation(**RECIPE, erasing=ERASING, mean=MEAN, std=STD)
+
+    def prepare(example, seed):
+        seeds = tf.unstack(tf.random.split(seed, 2))
+        image, _ = training_image(
+            example["image"], seeds[0], size=SIZE, channels=3, crop="random_resized"
+        )
+        image, _ = augment(tf.ensure_shape(image, (SIZE, SIZE, 3)), seeds[1])
+        return image, tf.one_hot(example["label"], 2)
+
+    specs = tf.TensorSpec((SIZE, SIZE, 3)), tf.TensorSpec((2,))
     batches = training_batches(
-        source,
-        image_size=SIZE,
-        batch_size=batch,
-        epochs=100_000,
-        seed=0,
-        augment_image=augment,
-        parallel=1,
+        source, prepare, specs, batch_size=batch, epochs=100_000, seed=0, parallel=1
     )
     iterator = iter(batches)
     return lambda: next(iterator)[0].numpy()

@@ -182,11 +182,12 @@ def compared(made, images, expected, rounds):
 def large(options):
     """A variant with random weights, and noise. Its answers are as sure as a trained one's."""
     import keras_regionvit
+    from keras_regionvit.tasks.classification import HEAD
 
     shape = (options.batch, options.size, options.size, 3)
     backbone = keras_regionvit.RegionViTBackbone.from_variant(options.model, input_shape=shape[1:])
     model = keras_regionvit.build_classifier(backbone)
-    head = model.get_layer("predictions")
+    head = model.get_layer(HEAD)
     head.kernel.assign(head.kernel * 10)  # else all classes have 0.001, and nothing shows
     return model, np.random.default_rng(0).standard_normal(shape).astype("float32")
 

@@ -39,18 +39,20 @@ def efficiency(step_seconds, bytes_, replicas, bandwidth):
     return step_seconds / (step_seconds + ring_seconds(bytes_, replicas, bandwidth))
 
 
-def reduced_bytes(strategy, recipe, classes):
+def reduced_bytes(strategy, recipe):
     """Bytes that the replicas add up in a step, counted where TensorFlow is asked to."""
     import numpy as np
     import tensorflow as tf
 
-    from training.engine.steps import image_losses, training_step
-    from training.tasks.classification import build_parts
+    from training.engine.state import make_train_state
+    from training.engine.steps import training_step
+    from training.tasks.classification import Classification
 
-    parts = build_parts(recipe, classes, 10, strategy)
+    task = Classification(recipe)
+    state = make_train_state(task, task.assumed_info(), 10, strategy)
     step = training_step(
-        strategy, parts.model, parts.optimizer, image_losses(), batch_size=recipe.batch_size,
-        clip_norm=1.0, average=parts.average, ema=recipe.ema,
+        strategy, state.model, state.optimizer, task.loss, clip_norm=1.0, average=state.average,
+        ema=recipe.optimizer.ema,
     )  # fmt: skip
     extended, counted = strategy.extended, []
     reduce_to, batch_reduce_to = extended._reduce_to, extended._batch_reduce_to
@@ -70,45 +72,48 @@ def reduced_bytes(strategy, recipe, classes):
 
     extended._reduce_to, extended._batch_reduce_to = reduce, batch_reduce
     try:
-        shape = (recipe.batch_size // strategy.num_replicas_in_sync, recipe.image_size,
-                 recipe.image_size, recipe.channels)  # fmt: skip
+        rows = recipe.data.batch_size // strategy.num_replicas_in_sync
         values = [
-            strategy.experimental_distribute_values_from_function(lambda _, s=s: tf.zeros(s))
-            for s in (shape, (shape[0], classes))
+            strategy.experimental_distribute_values_from_function(
+                lambda _, shape=(rows, *spec.shape): tf.zeros(shape)
+            )
+            for spec in task.specs(task.assumed_info())
         ]
         step.get_concrete_function(*values)
     finally:
         extended._reduce_to, extended._batch_reduce_to = reduce_to, batch_reduce_to
-    return sum(counted), sum(4 * int(np.prod(v.shape)) for v in parts.model.trainable_variables)
+    return sum(counted), sum(4 * int(np.prod(v.shape)) for v in state.model.trainable_variables)
 
 
-def paired_steps(recipe, classes, rounds):
+def paired_steps(recipe, rounds):
     """Seconds of steps on one device and under Mirrored over one, in turn."""
     import tensorflow as tf
 
-    from training.engine.steps import image_losses, training_step
-    from training.tasks.classification import build_parts
+    from training.engine.state import make_train_state
+    from training.engine.steps import training_step
+    from training.tasks.classification import Classification
 
     steps = {}
-    shape = (recipe.batch_size, recipe.image_size, recipe.image_size, recipe.channels)
-    images = tf.random.stateless_normal(shape, (0, 1))
-    labels = tf.one_hot(tf.range(recipe.batch_size) % classes, classes)
+    task, rows = Classification(recipe), recipe.data.batch_size
+    image, label = task.specs(task.assumed_info())
+    images = tf.random.stateless_normal((rows, *image.shape), (0, 1))
+    labels = tf.one_hot(tf.range(rows) % label.shape[0], label.shape[0])
     for name, strategy in (
         ("one", tf.distribute.get_strategy()),
         ("mirrored x1", tf.distribute.MirroredStrategy(_first_device())),
     ):
-        parts = build_parts(recipe, classes, 10, strategy)
+        state = make_train_state(task, task.assumed_info(), 10, strategy)
         step = training_step(
-            strategy, parts.model, parts.optimizer, image_losses(), batch_size=recipe.batch_size,
-            clip_norm=1.0, average=parts.average, ema=recipe.ema,
+            strategy, state.model, state.optimizer, task.loss, clip_norm=1.0,
+            average=state.average, ema=recipe.optimizer.ema,
         )  # fmt: skip
-        step(images, labels).numpy()
+        step(images, labels)["loss"].numpy()
         steps[name] = step
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(rounds):
         for name in list(steps)[:: 1 if turn % 2 else -1]:
             begun = time.perf_counter()
-            steps[name](images, labels).numpy()
+            steps[name](images, labels)["loss"].numpy()
             seconds[name].append(time.perf_counter() - begun)
     return seconds
 
@@ -138,21 +143,21 @@ def main(arguments=None):
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * 2
         )
-    from training.recipes import catalogue as recipes
+    from training.recipes import catalogue
 
     pairs.print_machine()
-    recipe = recipes.load("imagenet1k").RECIPE.with_overrides(
-        {"variant": options.variant, "image_size": str(options.size), "ema": "0.9999",
-         "batch_size": str(options.batch)}
+    recipe = catalogue.load("imagenet1k").RECIPE.with_overrides(
+        {"model.variant": options.variant, "data.image_size": str(options.size),
+         "optimizer.ema": "0.9999", "data.batch_size": str(options.batch)}
     )  # fmt: skip
-    small = recipe.with_overrides({"batch_size": "2"})
+    small = recipe.with_overrides({"data.batch_size": "2"})
     names = [d.name.removeprefix("/physical_device:") for d in tf.config.list_logical_devices()]
     kind = "GPU" if any("GPU" in name for name in names) else "CPU"
     count = min(2, len(tf.config.list_logical_devices(kind)))
     strategy = tf.distribute.MirroredStrategy([f"/{kind}:{i}" for i in range(count)])
-    moved, weights = reduced_bytes(strategy, small, 1000)
+    moved, weights = reduced_bytes(strategy, small)
     print(f"bytes all-reduced a step: {moved:,}; bytes of gradients: {weights:,}")
-    seconds = paired_steps(recipe, 1000, options.rounds)
+    seconds = paired_steps(recipe, options.rounds)
     one = statistics.median(seconds["one"])
     overhead = 1 / pairs.ratio(seconds, "mirrored x1", "one") - 1
     print(

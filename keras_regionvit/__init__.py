@@ -2,6 +2,7 @@
 
 from keras_regionvit import visualize
 from keras_regionvit.backbone import RegionViTBackbone
+from keras_regionvit.imagenet import decode_predictions, preprocess_input
 from keras_regionvit.models import (
     RegionViTBase,
     RegionViTBasePlus,
@@ -11,8 +12,6 @@ from keras_regionvit.models import (
     RegionViTSmallPlus,
     RegionViTTiny,
     RegionViTTinyPlus,
-    decode_predictions,
-    preprocess_input,
 )
 from keras_regionvit.tasks.classification import build_classifier
 from keras_regionvit.variants import list_models

@@ -1,6 +1,7 @@
 """The RegionViT backbone: tokenizers, stages and the pyramid of local maps."""
 
 import dataclasses
+import types
 
 import keras
 
@@ -23,6 +24,29 @@ SWITCHES = {
     "overlap": False,
     "attention": "regional_to_local",
 }
+# The arguments of the constructor that become attributes and configuration.
+PER_STAGE = ("embed_dims", "depths", "num_heads", "window_size")
+SETTINGS = (
+    *PER_STAGE,
+    "patch_size",
+    "stem",
+    "mlp_ratio",
+    "qkv_bias",
+    "peg",
+    "pyramid_norm",
+    "drop_path_rate",
+    "dropout_rate",
+    "attention_dropout_rate",
+    "gradient_checkpointing",
+    *SWITCHES,
+)
+# The names of the layers, which paths of weights begin with; stages are counted from 1.
+IMAGE = "image"
+LOCAL_TOKENIZER = "local_tokenizer"
+REGIONAL_TOKENIZER = "regional_tokenizer"
+DOWNSAMPLING = "downsampling{}"
+STAGE = "stage{}"
+LEVEL = "P{}"
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -30,37 +54,38 @@ class RegionViTBackbone(keras.Model):
     """RegionViT without its classification head, a functional model.
 
     Args:
-        embed_dims: channels, one entry a stage; the first sets the tokenizers, and each
+        embed_dims: ints, channels, one entry a stage; the first sets the tokenizers, and each
             following one doubles its predecessor.
-        depths: encoders, one entry a stage.
-        num_heads: attention heads, one entry a stage; `None` means 32 channels a head.
+        depths: ints, encoders, one entry a stage.
+        num_heads: ints, attention heads, one entry a stage; `None` means 32 channels a head.
         window_size: local tokens per region side, an int or one entry a stage.
-        patch_size: pixels per local token side, a power of two.
+        patch_size: int, pixels per local token side, a power of two.
         stem: "conv1" or "conv3", the local tokenizer; or "patch", Swin's.
-        mlp_ratio: hidden width of the feed-forward networks over the channels.
-        qkv_bias: whether query, key and value have a bias.
-        peg: whether a position encoding generator follows each stage's first encoder.
-        pyramid_norm: whether each pyramid level is normalised, as detection does; the
+        mlp_ratio: float, hidden width of the feed-forward networks over the channels.
+        qkv_bias: bool, whether query, key and value have a bias.
+        peg: bool, whether a position encoding generator follows each stage's first encoder.
+        pyramid_norm: bool, whether each pyramid level is normalised, as detection does; the
             normed map also feeds the next stage, as in the official release.
-        drop_path_rate: stochastic depth of the last encoder; it rises linearly from 0.
-        dropout_rate: dropout after each projection.
-        attention_dropout_rate: dropout of the attention weights.
-        gradient_checkpointing: recompute the local tokenizer and each encoder in the backward
-            pass of training: less memory, more time.
-        regional_tokens: whether there are any; without them attention stays inside regions
+        drop_path_rate: float in [0, 1), stochastic depth of the last encoder; it rises linearly
+            from 0.
+        dropout_rate: float in [0, 1), dropout after each projection.
+        attention_dropout_rate: float in [0, 1), dropout of the attention weights.
+        gradient_checkpointing: bool, whether to compute the local tokenizer and each encoder again
+            in the backward pass of training: less memory, more time.
+        regional_tokens: bool, whether there are any; without them attention stays inside regions
             unless windows are shifted, and classification is on the local tokens (Table 8).
-        weight_sharing: whether regional and local attention share their weights (Table 10).
+        weight_sharing: bool, whether regional and local attention share their weights (Table 10).
         local_keys: "own", local attention with the region's own regional token, or "all", with
             those of all regions (Table 11).
         downsample: "depthwise" 3x3, "dense3" or "dense2" convolutions between all channels
             (Table 9), or "patch_merging", Swin's (Table 14).
         position: "relative", "absolute", "both" or "none" of these; an absolute position
             fixes the size of the image (Table 12).
-        overlap: whether windows reach into their neighbours by half of their size (Table 13).
+        overlap: bool, whether windows reach into their neighbours by half of their size (Table 13).
         attention: "regional_to_local"; or "shifted_window", Swin's (Table 14), which needs
             `regional_tokens=False`.
-        input_shape: `(height, width, channels)`; height and width may be `None` where the
-            regions of every stage cover its map at any size.
+        input_shape: `(height, width, channels)` in pixels; height and width may be `None` where
+            the regions of every stage cover its map at any size.
         input_tensor: optional Keras tensor to use as the image.
         dtype: dtype policy of the layers, such as "mixed_bfloat16".
         name: name of the model.
@@ -68,7 +93,7 @@ class RegionViTBackbone(keras.Model):
     Input: images (B, H, W, channels), float, already normalised.
 
     Output: `{"regional_tokens": (B, Hr, Wr, C), "local_tokens": (B, Hl, Wl, C)}` of the last
-    stage, or the latter alone; the final norm belongs to the classifier.
+    stage, or the latter alone, of the compute dtype; the final norm belongs to the classifier.
 
     Raises:
         ValueError: an argument is out of range or does not fit another, or `window_size` does
@@ -112,93 +137,29 @@ class RegionViTBackbone(keras.Model):
         dtype=None,
         name=None,
     ):
-        embed_dims, depths = tuple(embed_dims), tuple(depths)
-        num_heads, window_size = check_stages(embed_dims, depths, num_heads, window_size)
+        arguments = {**locals(), "embed_dims": tuple(embed_dims), "depths": tuple(depths)}
+        arguments |= check_stages(**{name: arguments[name] for name in PER_STAGE})
+        settings = types.SimpleNamespace(**{name: arguments[name] for name in SETTINGS})
         input_shape = check_input_shape(input_shape, input_tensor)
-        switches = {
-            "regional_tokens": regional_tokens,
-            "weight_sharing": weight_sharing,
-            "local_keys": local_keys,
-            "downsample": downsample,
-            "position": position,
-            "overlap": overlap,
-            "attention": attention,
-        }
-        parts = _parts(switches, stem, input_shape)
-        image = keras.Input(input_shape, name="image") if input_tensor is None else input_tensor
-        # after the tokenizer's own check of `patch_size`
+        layers = _layer_classes(settings, input_shape)
+        image = keras.Input(input_shape, name=IMAGE) if input_tensor is None else input_tensor
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        tokenizer = parts["tokenizer"](
-            embed_dims[0],
-            patch_size,
-            stem,
-            input_shape[-1],
-            gradient_checkpointing,
-            dtype=policy,
-            name="local_tokenizer",
-        )
-        local = tokenizer(image)
-        if "position" in parts:
-            local = parts["position"](dtype=policy, name="position")(local)
-        maps: tuple = (local,)
-        if regional_tokens:
-            check_coverage(input_shape, patch_size, window_size, tokenizer)
-            regional = RegionalTokenizer(
-                embed_dims[0],
-                patch_size * window_size[0],
-                input_shape[-1],
-                dtype=policy,
-                name="regional_tokenizer",
-            )(image)
-            maps = (regional, local)
 
-        rates = _linear_rates(drop_path_rate, sum(depths))
+        maps = _tokens(image, settings, layers, policy)
         pyramid = {}
-        for i, depth in enumerate(depths):
-            if i > 0:
-                half = parts["downsampling"](
-                    embed_dims[i - 1], dtype=policy, name=f"downsampling{i + 1}"
-                )
-                maps = tuple(half(x) for x in maps)
-            stage = parts["stage"](
-                embed_dims[i],
-                num_heads[i],
-                window_size[i],
-                drop_path_rates=[next(rates) for _ in range(depth)],
-                mlp_ratio=mlp_ratio,
-                qkv_bias=qkv_bias,
-                peg=peg,
-                dropout_rate=dropout_rate,
-                attention_dropout_rate=attention_dropout_rate,
-                gradient_checkpointing=gradient_checkpointing,
-                dtype=policy,
-                name=f"stage{i + 1}",
-            )
-            *regional, local = stage(maps)  # the one regional map, or none
-            # Each level is a layer of its own, so that it can be named and cut out.
-            level = f"P{patch_size.bit_length() - 1 + i}"
-            if pyramid_norm:
-                to_level = keras.layers.LayerNormalization(epsilon=1e-5, dtype=policy, name=level)
-            else:
-                # by name: Keras cannot save an Identity that was given a policy
-                to_level = keras.layers.Identity(dtype=local.dtype, name=level)
-            pyramid[level] = to_level(local)
+        for i in range(len(settings.depths)):
+            *regional, local = _stage(i, maps, settings, layers, policy)
+            level = LEVEL.format(patch_size.bit_length() - 1 + i)  # log2 of its stride
+            pyramid[level] = _level(level, local, pyramid_norm, policy)
             maps = (*regional, pyramid[level])
 
         kinds = ("regional_tokens", "local_tokens")[-len(maps) :]
         super().__init__(inputs=image, outputs=dict(zip(kinds, maps, strict=True)), name=name)
-        # as lists and strings: a dict kept as an attribute would become a tracked one
-        self._levels = list(pyramid)
         self.policy = policy
-        self.embed_dims, self.depths, self.num_heads = embed_dims, depths, num_heads
-        self.window_size, self.patch_size, self.stem = window_size, patch_size, stem
-        self.mlp_ratio, self.qkv_bias, self.peg = mlp_ratio, qkv_bias, peg
-        self.pyramid_norm, self.drop_path_rate = pyramid_norm, drop_path_rate
-        self.dropout_rate = dropout_rate
-        self.attention_dropout_rate = attention_dropout_rate
-        self.gradient_checkpointing = gradient_checkpointing
-        for switch, value in switches.items():
-            setattr(self, switch, value)
+        # as a list of strings: a dict kept as an attribute would become a tracked one
+        self._levels = list(pyramid)
+        for setting, value in vars(settings).items():
+            setattr(self, setting, value)
 
     @classmethod
     def from_variant(cls, variant, **overrides):
@@ -235,21 +196,7 @@ class RegionViTBackbone(keras.Model):
     def get_config(self):
         """The arguments of the constructor, less `input_tensor`."""
         return {
-            "embed_dims": self.embed_dims,
-            "depths": self.depths,
-            "num_heads": self.num_heads,
-            "window_size": self.window_size,
-            "patch_size": self.patch_size,
-            "stem": self.stem,
-            "mlp_ratio": self.mlp_ratio,
-            "qkv_bias": self.qkv_bias,
-            "peg": self.peg,
-            "pyramid_norm": self.pyramid_norm,
-            "drop_path_rate": self.drop_path_rate,
-            "dropout_rate": self.dropout_rate,
-            "attention_dropout_rate": self.attention_dropout_rate,
-            "gradient_checkpointing": self.gradient_checkpointing,
-            **{switch: getattr(self, switch) for switch in SWITCHES},
+            **{setting: getattr(self, setting) for setting in SETTINGS},
             "input_shape": tuple(self.input.shape[1:]),
             "dtype": keras.dtype_policies.serialize(self._policy_map()),
             "name": self.name,
@@ -273,20 +220,78 @@ class RegionViTBackbone(keras.Model):
         return keras.dtype_policies.DTypePolicyMap(default, quantized)
 
 
-def _parts(switches, stem, input_shape):
-    """The layer classes of a model."""
-    parts = {
+def _layer_classes(settings, input_shape):
+    """What makes the layers of a model: `{"tokenizer", "downsampling", "stage"[, "position"]}`."""
+    layers = {
         "tokenizer": LocalTokenizer,
         "downsampling": Downsampling,
         "stage": RegionalToLocalStage,
     }
-    if switches == SWITCHES and stem != "patch":
-        return parts
+    switches = {name: getattr(settings, name) for name in SWITCHES}
+    if switches == SWITCHES and settings.stem != "patch":
+        return layers
     from keras_regionvit.ablations import parts_of  # here: most models do without
 
-    return parts | parts_of(switches, stem, input_shape)
+    return layers | parts_of(switches, settings.stem, input_shape)
 
 
-def _linear_rates(last, count):
-    """`count` rates from 0 to `last`."""
-    return (last * i / max(count - 1, 1) for i in range(count))
+def _tokens(image, settings, layers, policy):
+    """The maps of tokens of an image: the regional one, if there is any, and the local one."""
+    width, channels = settings.embed_dims[0], image.shape[-1]
+    tokenizer = layers["tokenizer"](
+        width,
+        settings.patch_size,
+        settings.stem,
+        channels,
+        settings.gradient_checkpointing,
+        dtype=policy,
+        name=LOCAL_TOKENIZER,
+    )
+    local = tokenizer(image)
+    if "position" in layers:
+        local = layers["position"](dtype=policy, name="position")(local)
+    if not settings.regional_tokens:
+        return (local,)
+    check_coverage(image.shape[1:], settings.patch_size, settings.window_size, tokenizer)
+    region = settings.patch_size * settings.window_size[0]
+    regional = RegionalTokenizer(width, region, channels, dtype=policy, name=REGIONAL_TOKENIZER)
+    return regional(image), local
+
+
+def _stage(i, maps, settings, layers, policy):
+    """The maps after stage `i`, from 0, and after the downsampling before it."""
+    if i > 0:
+        half = layers["downsampling"](
+            settings.embed_dims[i - 1], dtype=policy, name=DOWNSAMPLING.format(i + 1)
+        )
+        maps = tuple(half(x) for x in maps)
+    stage = layers["stage"](
+        settings.embed_dims[i],
+        settings.num_heads[i],
+        settings.window_size[i],
+        drop_path_rates=_drop_path_rates(i, settings),
+        mlp_ratio=settings.mlp_ratio,
+        qkv_bias=settings.qkv_bias,
+        peg=settings.peg,
+        dropout_rate=settings.dropout_rate,
+        attention_dropout_rate=settings.attention_dropout_rate,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        dtype=policy,
+        name=STAGE.format(i + 1),
+    )
+    return stage(maps)
+
+
+def _drop_path_rates(i, settings):
+    """The rates of the encoders of stage `i`; over all encoders they rise linearly from 0."""
+    count, before = sum(settings.depths), sum(settings.depths[:i])
+    places = range(before, before + settings.depths[i])
+    return [settings.drop_path_rate * place / max(count - 1, 1) for place in places]
+
+
+def _level(level, local, pyramid_norm, policy):
+    """A level of the pyramid: a layer of its own, so that it can be named and cut out."""
+    if pyramid_norm:
+        return keras.layers.LayerNormalization(epsilon=1e-5, dtype=policy, name=level)(local)
+    # of a dtype by its name: Keras cannot save an Identity that was given a policy
+    return keras.layers.Identity(dtype=local.dtype, name=level)(local)

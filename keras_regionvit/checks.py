@@ -12,6 +12,15 @@ HEAD_DIM = 32  # channels per attention head (paper, Table 2)
 def check_stages(embed_dims, depths, num_heads, window_size):
     """`num_heads` and `window_size` with one entry a stage.
 
+    Args:
+        embed_dims: tuple of ints, channels of each stage.
+        depths: tuple of ints, encoders of each stage.
+        num_heads: ints, heads of each stage; `None` means 32 channels a head.
+        window_size: int M, or one a stage.
+
+    Returns:
+        `{"num_heads": tuple of ints, "window_size": tuple of ints}`.
+
     Raises:
         ValueError: an argument has not one fitting entry for each stage.
     """
@@ -43,11 +52,18 @@ def check_stages(embed_dims, depths, num_heads, window_size):
             "`window_size` must be a positive integer or have one for each of the "
             f"{stages} stages. Received: window_size={window_size}"
         )
-    return num_heads, windows
+    return {"num_heads": num_heads, "window_size": windows}
 
 
 def check_input_shape(input_shape, input_tensor=None):
-    """The shape of the image, `(height, width, channels)`, checked.
+    """The shape of the image, checked.
+
+    Args:
+        input_shape: `(height, width, channels)` in pixels; height and width may be `None`.
+        input_tensor: optional Keras tensor (B, height, width, channels), whose shape it then is.
+
+    Returns:
+        A tuple `(height, width, channels)`.
 
     Raises:
         ValueError: the shape has not three entries or an empty one, has no channels, or the
@@ -78,6 +94,12 @@ def check_coverage(input_shape, patch_size, window_size, tokenizer):
 
     The grid halves from stage to stage as the map does, so windows that do not shrink
     always cover it; smaller ones only up to some size.
+
+    Args:
+        input_shape: `(height, width, channels)` of the image.
+        patch_size: int, pixels per local token side.
+        window_size: tuple of ints, local tokens per region side of each stage.
+        tokenizer: the layer that makes the local tokens.
 
     Raises:
         ValueError: some stage's regions do not cover its map.

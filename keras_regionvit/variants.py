@@ -13,9 +13,9 @@ class Paper:
     """What Table 3 of the paper prints for a model.
 
     Attributes:
-        parameters: parameters in millions, with 1000 classes.
-        gflops: multiply-adds at 224x224 in units of 1e9.
-        top1: top-1 accuracy on the ImageNet-1K validation images, in percent.
+        parameters: float, parameters in millions, with 1000 classes.
+        gflops: float, multiply-adds at 224x224 in units of 1e9.
+        top1: float, top-1 accuracy on the ImageNet-1K validation images, in percent.
     """
 
     parameters: float
@@ -29,10 +29,10 @@ class Variant:
 
     Attributes:
         stem: "conv1" or "conv3", the local tokenizer.
-        embed_dims: channels, one entry a stage.
-        depths: encoders, one entry a stage.
-        window_size: local tokens per region side, one entry a stage.
-        paper: the row's figures in Table 3, `None` where the paper has no such row.
+        embed_dims: tuple of ints, channels, one entry a stage.
+        depths: tuple of ints, encoders, one entry a stage.
+        window_size: tuple of ints, local tokens per region side, one entry a stage.
+        paper: the row's values in Table 3, `None` where the paper has no such row.
     """
 
     stem: str
@@ -53,6 +53,8 @@ _ARCHITECTURES = {
     "medium": ("conv1", (96, 192, 384, 768), (2, 2, 14, 2)),
     "base": ("conv1", (128, 256, 512, 1024), (2, 2, 14, 2)),
 }
+
+_SIZES = {"tiny": "Ti", "small": "S", "medium": "M", "base": "B"}
 
 VARIANTS: dict[str, Variant] = {
     # Paper, Table 3.
@@ -100,3 +102,48 @@ def get_variant(name: str) -> Variant:
             f"`name` must be one of {', '.join(list_models())}. Received: name={name!r}"
         )
     return VARIANTS[name]
+
+
+def function_name(variant: str) -> str:
+    """The name of the public function that builds a variant.
+
+    A "w14" variant is built by the function of its plain model, with `window_size=14`.
+
+    Args:
+        variant: one of `list_models()`.
+
+    Returns:
+        A name in `keras_regionvit`.
+
+    Raises:
+        ValueError: `variant` is not in the table.
+
+    Example:
+
+    >>> function_name("small_plus"), function_name("small_w14")
+    ('RegionViTSmallPlus', 'RegionViTSmall')
+    """
+    get_variant(variant)
+    return "RegionViT" + variant.removesuffix("_w14").title().replace("_", "")
+
+
+def paper_name(variant: str) -> str:
+    """The name of a variant in the paper.
+
+    Args:
+        variant: one of `list_models()`.
+
+    Returns:
+        A name as Table 3 prints it; a "w14" variant has that of its plain model.
+
+    Raises:
+        ValueError: `variant` is not in the table.
+
+    Example:
+
+    >>> paper_name("small_plus")
+    'RegionViT-S+'
+    """
+    get_variant(variant)
+    size, _, kind = variant.partition("_")
+    return f"RegionViT-{_SIZES[size]}{'+' if kind == 'plus' else ''}"

@@ -6,13 +6,13 @@ from keras import ops
 DECAYS = ("official", "kernels")
 
 
-def spared(model, decay="official"):
+def no_decay_variables(model, decay="official"):
     """The trainable variables of `model` that weight decay leaves alone.
 
     Args:
         model: a built `keras.Model`.
-        decay: "official" spares biases and parameters of one dimension, as the release does
-            (position bias tables decay); "kernels" spares all but matrices and kernels.
+        decay: what decays: "official" is all but biases and parameters of one dimension, as in
+            the release (position bias tables decay); "kernels" is matrices and kernels only.
 
     Returns:
         A list of `keras.Variable`.
@@ -22,23 +22,23 @@ def spared(model, decay="official"):
 
     Example:
 
-    >>> len(spared(model, "official")) < len(spared(model, "kernels"))
+    >>> len(no_decay_variables(model, "official")) < len(no_decay_variables(model, "kernels"))
     True
     """
     if decay not in DECAYS:
         raise ValueError(f"`decay` must be one of {', '.join(DECAYS)}. Received: {decay!r}")
-    tables = ("bias",) if decay == "official" else ("bias", "position_bias_table")
-    return [v for v in model.trainable_variables if len(v.shape) < 2 or v.name in tables]
+    names = ("bias",) if decay == "official" else ("bias", "position_bias_table")
+    return [v for v in model.trainable_variables if len(v.shape) < 2 or v.name in names]
 
 
 def adamw(model, learning_rate, weight_decay, decay="official", **kwargs):
-    """AdamW with timm's figures: betas 0.9 and 0.999, epsilon 1e-8.
+    """AdamW with timm's settings: betas 0.9 and 0.999, epsilon 1e-8.
 
     Args:
         model: a built `keras.Model`.
         learning_rate: a number or a `LearningRateSchedule`.
         weight_decay: decoupled decay, times the learning rate.
-        decay: what decays, see `spared`.
+        decay: what decays, see `no_decay_variables`.
         **kwargs: more arguments of `keras.optimizers.AdamW`, such as `global_clipnorm`.
 
     Returns:
@@ -52,7 +52,7 @@ def adamw(model, learning_rate, weight_decay, decay="official", **kwargs):
     >>> model.compile(adamw(model, 1e-3, 0.05), "categorical_crossentropy")
     """
     optimizer = AdamW(learning_rate, weight_decay=weight_decay, epsilon=1e-8, **kwargs)
-    optimizer.exclude_from_weight_decay(var_list=spared(model, decay))
+    optimizer.exclude_from_weight_decay(var_list=no_decay_variables(model, decay))
     return optimizer
 
 
@@ -67,7 +67,7 @@ def sgd(
         weight_decay: L2 penalty, added to the gradient as `weight_decay * variable`.
         momentum: share of the velocity that is kept.
         nesterov: whether to look ahead, as timm's "sgd" does.
-        decay: what decays, see `spared`.
+        decay: what decays, see `no_decay_variables`.
         **kwargs: more arguments of `keras.optimizers.Optimizer`, such as `global_clipnorm`.
 
     Returns:
@@ -81,18 +81,52 @@ def sgd(
     >>> model.compile(sgd(model, 1e-2, 1e-4), "categorical_crossentropy")
     """
     optimizer = MomentumSGD(learning_rate, momentum, nesterov, l2=weight_decay, **kwargs)
-    optimizer.exclude_from_weight_decay(var_list=spared(model, decay))
+    optimizer.exclude_from_weight_decay(var_list=no_decay_variables(model, decay))
     return optimizer
 
 
+class _KeepsNoDecay(keras.optimizers.Optimizer):
+    """Saves what `exclude_from_weight_decay` is told, which Keras leaves out of the config."""
+
+    _no_decay_paths, _no_decay_names = frozenset[str](), frozenset[str]()
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Keeps weight decay from variables as Keras does, also after saving and loading."""
+        super().exclude_from_weight_decay(var_list, var_names)
+        self._no_decay_paths = frozenset(variable.path for variable in var_list or ())
+        self._no_decay_names = frozenset(var_names or ())
+
+    def build(self, variables):
+        """Finds the variables of a loaded model, which are new objects, by their paths."""
+        if not self.built and self._no_decay_paths:
+            found = [v for v in variables if v.path in self._no_decay_paths]
+            self.exclude_from_weight_decay(found, self._no_decay_names)
+        super().build(variables)
+
+    def get_config(self):
+        """The arguments of the constructor, and under "no_decay" the variables left alone."""
+        no_decay = {"paths": sorted(self._no_decay_paths), "names": sorted(self._no_decay_names)}
+        return {**super().get_config(), "no_decay": no_decay}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The optimizer that `get_config` described; earlier versions wrote no "no_decay"."""
+        arguments = {key: value for key, value in config.items() if key != "no_decay"}
+        no_decay = config.get("no_decay", {"paths": (), "names": ()})
+        optimizer = super().from_config(arguments, custom_objects)
+        optimizer.exclude_from_weight_decay(var_names=no_decay["names"])
+        optimizer._no_decay_paths = frozenset(no_decay["paths"])
+        return optimizer
+
+
 @keras.saving.register_keras_serializable(package="regionvit_training")
-class AdamW(keras.optimizers.AdamW):
+class AdamW(_KeepsNoDecay, keras.optimizers.AdamW):
     """Keras' AdamW in less time on TensorFlow; on other backends it is Keras' own.
 
     Keras writes each variable's update as some fifty operations, which read the weights again and
     again and, with hundreds of variables, make up more than half of a training step's graph.
     Here they are TensorFlow's one for Adam, and the powers of the betas are computed once a step.
-    Arguments, figures and saved state are those of `keras.optimizers.AdamW`.
+    Arguments, results and saved state are those of `keras.optimizers.AdamW`.
 
     Example:
 
@@ -115,14 +149,14 @@ class AdamW(keras.optimizers.AdamW):
         super()._backend_update_step(grads, trainable_variables, learning_rate)
 
     def update_step(self, gradient, variable, learning_rate):
-        """Moves one variable; on TensorFlow `learning_rate` is the seven figures of the step."""
+        """Moves one variable; on TensorFlow `learning_rate` is the seven numbers of the step."""
         if keras.backend.backend() != "tensorflow":
             super().update_step(gradient, variable, learning_rate)
             return
         import tensorflow as tf
 
-        figures = [tf.cast(x, variable.dtype) for x in learning_rate]
-        rate, kept, power_1, power_2, beta_1, beta_2, epsilon = figures
+        numbers = [tf.cast(x, variable.dtype) for x in learning_rate]
+        rate, kept, power_1, power_2, beta_1, beta_2, epsilon = numbers
         if self.weight_decay and self._use_weight_decay(variable):
             variable.assign(variable * kept)
         if self.amsgrad or isinstance(gradient, tf.IndexedSlices):
@@ -144,7 +178,7 @@ class AdamW(keras.optimizers.AdamW):
 
 
 @keras.saving.register_keras_serializable(package="regionvit_training")
-class MomentumSGD(keras.optimizers.Optimizer):
+class MomentumSGD(_KeepsNoDecay):
     """SGD whose velocity holds gradients, so that a schedule acts on all of it at once.
 
     `velocity = momentum * velocity + gradient`, `variable -= learning_rate * velocity`; Keras'

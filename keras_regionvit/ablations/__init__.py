@@ -31,9 +31,9 @@ def parts_of(switches, stem, input_shape):
     """The layer classes that differ from RegionViT's own.
 
     Args:
-        switches: `{argument of the backbone: value}`, all of them.
-        stem: the backbone's argument; "patch" is Swin's.
-        input_shape: `(height, width, channels)` of the image.
+        switches: dict `{argument of the backbone: value}`, all of them.
+        stem: str, the backbone's argument; "patch" is Swin's.
+        input_shape: `(height, width, channels)` of the image in pixels.
 
     Returns:
         A dict of what the backbone calls as it calls its own: "tokenizer", "downsampling",
@@ -71,6 +71,10 @@ def parts_of(switches, stem, input_shape):
 
 def check(switches, input_shape):
     """That the switches have known values which fit each other and the image.
+
+    Args:
+        switches: dict `{argument of the backbone: value}`, all of them.
+        input_shape: `(height, width, channels)` of the image in pixels.
 
     Raises:
         ValueError: they do not; the sentence names the argument.

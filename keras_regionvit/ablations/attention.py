@@ -14,10 +14,10 @@ class SwitchedAttention(RegionAttention):
     """`RegionAttention` whose regions hold none, one or many regional tokens.
 
     Args:
-        relative_position: whether there is a relative position bias (paper, Table 12).
+        relative_position: bool, whether there is a relative position bias (paper, Table 12).
         **kwargs: the arguments of `RegionAttention`.
 
-    Input and output shape: (B, G, T, C).
+    Input and output shape: (B, G, T, C), float.
 
     Example:
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_regionvit.layers.downsample import Downsampling
-from keras_regionvit.ops.gelu import gelu
+from keras_regionvit.ops.gelu import plain_gelu
 from keras_regionvit.ops.windows import pad
 
 
@@ -16,11 +16,11 @@ class DenseDownsampling(keras.layers.Layer):
     """Norm -> exact GELU -> a convolution between all channels with stride 2.
 
     Args:
-        embed_dim: channels C of the input; the output has 2C.
-        kernel_size: 3, with a row and column of zeros on each side; or 2, with one at the
+        embed_dim: int, channels C of the input; the output has 2C.
+        kernel_size: int, 3, with a row and column of zeros on each side; or 2, with one at the
             bottom and right of odd sides.
 
-    Input shape: (B, H, W, C). Output shape: (B, ceil(H / 2), ceil(W / 2), 2C).
+    Input shape: (B, H, W, C), float. Output shape: (B, ceil(H / 2), ceil(W / 2), 2C).
 
     Example:
 
@@ -53,7 +53,7 @@ class DenseDownsampling(keras.layers.Layer):
 
     def call(self, inputs):
         """Maps (B, H, W, C) to (B, ceil(H / 2), ceil(W / 2), 2C)."""
-        x = gelu(self.norm(inputs))
+        x = plain_gelu(self.norm(inputs))
         return self.conv(pad(x, 1, 1, 1, 1) if self.kernel_size == 3 else _pad_to_even(x))
 
     compute_output_shape = Downsampling.compute_output_shape
@@ -72,9 +72,9 @@ class PatchMerging(keras.layers.Layer):
     """Each 2x2 tokens side by side -> norm -> Dense without bias, as Swin does.
 
     Args:
-        embed_dim: channels C of the input; the output has 2C.
+        embed_dim: int, channels C of the input; the output has 2C.
 
-    Input shape: (B, H, W, C). Output shape: (B, ceil(H / 2), ceil(W / 2), 2C).
+    Input shape: (B, H, W, C), float. Output shape: (B, ceil(H / 2), ceil(W / 2), 2C).
 
     Example:
 

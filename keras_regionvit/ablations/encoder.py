@@ -1,6 +1,6 @@
 """The regional-to-local encoder with what Tables 10 to 12 switch.
 
-B batch, R regions, M window size, C channels.
+B batch, R regions, M window size, T = 1 + M * M tokens a region, C channels.
 """
 
 import keras
@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_regionvit.ablations.attention import SwitchedAttention
 from keras_regionvit.layers.encoder import RegionalToLocalEncoder
+from keras_regionvit.ops.streams import join, split
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -15,12 +16,12 @@ class SwitchedEncoder(RegionalToLocalEncoder):
     """`RegionalToLocalEncoder` with other weights, keys or positions.
 
     Args:
-        weight_sharing: whether regional and local attention have one query, key, value and
+        weight_sharing: bool, whether regional and local attention have one query, key, value and
             output projection (paper, Table 10).
         local_keys: "own", local attention over a region's own regional token and its local
             ones; or "all", over all regional tokens and its local ones (paper, Table 11): each
             region then attends with all of them, and its own goes on.
-        relative_position: whether there is a relative position bias (paper, Table 12).
+        relative_position: bool, whether there is a relative position bias (paper, Table 12).
         **kwargs: the arguments of `RegionalToLocalEncoder`.
 
     Example:
@@ -58,35 +59,24 @@ class SwitchedEncoder(RegionalToLocalEncoder):
         if not self.weight_sharing:
             self.regional_attention.build((None, None, None, self.embed_dim))
 
-    def call(self, regional, local, attention_mask=None, kept=None, training=False):
-        """One encoder; arguments and result are those of `RegionalToLocalEncoder`."""
-        kept = self.draw(regional, local, training) if kept is None else kept
-        keep_regional, keep_local, keep_mlp = kept or (1.0, 1.0, 1.0)
-        among_regional = self.attention if self.weight_sharing else self.regional_attention
-        regional = ops.expand_dims(regional, 1)  # one group of R tokens
-        branch = among_regional(self.regional_norm(regional), training=training)
-        regional = regional + branch * keep_regional
+    def rsa(self, r, training):
+        """`RSA(norm0(r))` of regional tokens (B, 1, R, C)."""
+        attention = self.attention if self.weight_sharing else self.regional_attention
+        return attention(self.regional_norm(r), training=training)
 
-        own = ops.swapaxes(regional, 1, 2)  # (B, R, 1, C)
+    def lsa(self, y, mask, training):
+        """`LSA(norm1(y))` of regions (B, R, T, C)."""
         if self.local_keys == "own":
-            branch = self._attend(own, local, attention_mask, training)
-        else:
-            regions = ops.shape(own)[1]
-            everyone = ops.repeat(regional, regions, axis=1)  # (B, R, R, C)
-            mask = _for_all_keys(attention_mask, regions)
-            branch = self._attend(everyone, local, mask, training)
-            # of all regional tokens each region's own goes on: the diagonal
-            kept_own = ops.eye(regions, dtype=branch.dtype)[:, :, None]  # (R, R, 1)
-            own_branch = ops.sum(branch[:, :, :regions] * kept_own, axis=2, keepdims=True)
-            branch = ops.concatenate([own_branch, branch[:, :, regions:]], axis=2)
-        x = ops.concatenate([own, local], axis=2) + branch * keep_local
-        x = x + self.mlp(self.mlp_norm(x), training=training) * keep_mlp
-        return x[:, :, 0], x[:, :, 1:]
-
-    def _attend(self, regional, local, mask, training):
-        """The branch of local attention, of regions of regional and local tokens."""
-        x = self.local_norm(ops.concatenate([regional, local], axis=2))
-        return self.attention(x, local=True, attention_mask=mask, training=training)
+            return super().lsa(y, mask, training)
+        own, local = split(y)
+        regions = ops.shape(own)[1]
+        # (B, R, 1, C) -> (B, R, R, C), all regional tokens in each region
+        everyone = ops.repeat(ops.swapaxes(own, 1, 2), regions, axis=1)
+        branch = super().lsa(join(everyone, local), _for_all_keys(mask, regions), training)
+        # of all regional tokens each region's own goes on: the diagonal
+        kept_own = ops.eye(regions, dtype=branch.dtype)[:, :, None]  # (R, R, 1)
+        own = ops.sum(branch[:, :, :regions] * kept_own, axis=2, keepdims=True)
+        return join(own, branch[:, :, regions:])
 
     def get_config(self):
         """The arguments of the constructor."""

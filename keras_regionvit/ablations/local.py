@@ -8,10 +8,11 @@ from keras import ops
 
 from keras_regionvit.ablations.attention import SwitchedAttention
 from keras_regionvit.layers.drop_path import DropPath
+from keras_regionvit.layers.layer_norm import LayerNorm
 from keras_regionvit.layers.mlp import MLP
 from keras_regionvit.layers.stage import RegionalToLocalStage
-from keras_regionvit.ops.layer_norm import LayerNorm
-from keras_regionvit.ops.windows import merge, pad, padding_mask, partition
+from keras_regionvit.ops.streams import add
+from keras_regionvit.ops.windows import cut_padded, join_cropped, padding_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -21,17 +22,17 @@ class LocalEncoder(keras.layers.Layer):
     Stochastic depth acts per region.
 
     Args:
-        embed_dim: channels C.
-        num_heads: attention heads.
-        window_size: M, local tokens per region side.
-        mlp_ratio: hidden width of the feed-forward network over C.
-        qkv_bias: whether query, key and value have a bias.
-        drop_path_rate: probability of dropping a branch.
-        dropout_rate: dropout after each projection.
-        attention_dropout_rate: dropout of the attention weights.
-        relative_position: whether there is a relative position bias.
+        embed_dim: int, channels C.
+        num_heads: int, attention heads.
+        window_size: int M, local tokens per region side.
+        mlp_ratio: float, hidden width of the feed-forward network over C.
+        qkv_bias: bool, whether query, key and value have a bias.
+        drop_path_rate: float in [0, 1), probability of dropping a branch.
+        dropout_rate: float in [0, 1), dropout after each projection.
+        attention_dropout_rate: float in [0, 1), dropout of the attention weights.
+        relative_position: bool, whether there is a relative position bias.
 
-    Input and output shape: (B, R, M * M, C).
+    Input and output shape: (B, R, M * M, C), float.
 
     Example:
 
@@ -99,18 +100,18 @@ class LocalEncoder(keras.layers.Layer):
 
         Args:
             inputs: local tokens as the shape above says.
-            attention_mask: optional boolean (R, M * M, M * M), True = attend.
+            attention_mask: optional bool (R, M * M, M * M), True = attend.
             kept: optional draws of stochastic depth, as `draw` gives them.
-            training: whether dropout and stochastic depth are active.
+            training: bool, whether dropout and stochastic depth are active.
 
         Returns:
             A tensor of the shape of `inputs`.
         """
         kept = self.draw(inputs, training) if kept is None else kept
-        keep_local, keep_mlp = kept or (1.0, 1.0)
-        branch = self.attend(self.local_norm(inputs), attention_mask, training)
-        x = inputs + branch * keep_local
-        return x + self.mlp(self.mlp_norm(x), training=training) * keep_mlp
+        keep_local, keep_mlp = kept or (None, None)
+        x = inputs
+        x = add(x, self.attend(self.local_norm(x), attention_mask, training), keep_local)
+        return add(x, self.mlp(self.mlp_norm(x), training=training), keep_mlp)
 
     def attend(self, inputs, mask, training):
         """The attention of normed tokens."""
@@ -141,7 +142,7 @@ class LocalStage(RegionalToLocalStage):
     """A stage of `LocalEncoder`s; as many regions as cover the map, whatever its size.
 
     Args:
-        relative_position: whether there is a relative position bias.
+        relative_position: bool, whether there is a relative position bias.
         **kwargs: the arguments of `RegionalToLocalStage`.
 
     Input and output: `(local_tokens,)`, of the shape (B, H, W, C).
@@ -172,33 +173,15 @@ class LocalStage(RegionalToLocalStage):
         (local,) = inputs
         size, window = ops.shape(local)[1:3], self.window_size
         grid = tuple((s + window - 1) // window for s in size)
-        rows, columns = (g * window - s for g, s in zip(grid, size, strict=True))
-        mask = padding_mask(size, grid, window)
+        layout = (size, grid, window)
+        mask = padding_mask(*layout)
         mask = None if mask is None else mask[:, 1:, 1:]  # without the regional token
-
-        def cut(maps):  # (B, H, W, C) -> (B, R, M*M, C)
-            return partition(pad(maps, 0, rows, 0, columns), grid, window)
-
-        def join(windows):  # (B, R, M*M, C) -> (B, H, W, C)
-            return merge(windows, grid, window)[:, : size[0], : size[1]]
-
-        windows = cut(local)
+        windows = cut_padded(local, *layout)
         for i, encoder in enumerate(self.encoders):
-            windows = self.run(encoder, windows, mask, training)
+            windows = self.run(encoder, (windows,), mask, training)
             if i == 0 and self.peg is not None:
-                windows = cut(self.peg(join(windows)))
-        return (join(windows),)
-
-    def run(self, encoder, tokens, mask, training):
-        """An encoder on its tokens, computed anew in the backward pass if so asked."""
-        kept = encoder.draw(tokens, training)
-
-        def encode(tokens, *kept):
-            return encoder(tokens, attention_mask=mask, kept=list(kept), training=training)
-
-        if self.gradient_checkpointing and training:
-            encode = keras.remat(encode)
-        return encode(tokens, *kept)
+                windows = cut_padded(self.peg(join_cropped(windows, *layout)), *layout)
+        return (join_cropped(windows, *layout),)
 
     def get_config(self):
         """The arguments of the constructor."""

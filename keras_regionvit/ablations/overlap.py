@@ -16,12 +16,12 @@ def cut(maps, grid, window_size):
     """The overlapping windows of a map.
 
     Args:
-        maps: (B, Hr * M, Wr * M, C).
+        maps: tensor (B, Hr * M, Wr * M, C).
         grid: `(Hr, Wr)`.
-        window_size: M, int.
+        window_size: int, M.
 
     Returns:
-        (B, R, S * S, C), zeros where a window reaches beyond the map.
+        A tensor (B, R, S * S, C), zeros where a window reaches beyond the map.
     """
     side, channels = window_size + 2 * halo(window_size), maps.shape[-1]
     # (B, Hr*M, Wr*M, C) -> (B, Hr, M, Wr*M*C)
@@ -51,12 +51,12 @@ def mean_of_copies(windows, grid, window_size):
     """The map in which each token is the mean of its copies in all windows; undoes `cut`.
 
     Args:
-        windows: (B, R, S * S, C).
+        windows: tensor (B, R, S * S, C).
         grid: `(Hr, Wr)` with Hr * Wr == R.
-        window_size: M, int.
+        window_size: int, M.
 
     Returns:
-        (B, Hr * M, Wr * M, C).
+        A tensor (B, Hr * M, Wr * M, C).
     """
     copies = ops.ones_like(windows[:1, :, :, :1])
     return _overlay(windows, grid, window_size) / _overlay(copies, grid, window_size)
@@ -93,10 +93,10 @@ def mask_off_map(size, grid, window_size):
     Args:
         size: `(H, W)` of the local map before padding.
         grid: `(Hr, Wr)`.
-        window_size: M, int.
+        window_size: int, M.
 
     Returns:
-        Boolean (R, T, T) with T = 1 + S * S, True = attend.
+        A bool tensor (R, T, T) with T = 1 + S * S, True = attend.
     """
 
     def on_map(length, regions):

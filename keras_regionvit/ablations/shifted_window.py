@@ -8,19 +8,20 @@ import numpy as np
 from keras import ops
 
 from keras_regionvit.ablations.local import LocalEncoder, LocalStage
-from keras_regionvit.ops.windows import is_static, merge, pad, partition
+from keras_regionvit.ops.shapes import is_static
+from keras_regionvit.ops.windows import merge, pad, partition
 
 
 def shift_mask(grid, window_size, shift):
     """Which tokens of a shifted window were neighbours before the shift.
 
     Args:
-        grid: windows along each axis.
-        window_size: M, int.
-        shift: tokens by which the map was rolled up and left.
+        grid: pair of ints or integer scalar tensors, windows along each axis.
+        window_size: int, M.
+        shift: int or integer scalar tensor, tokens by which the map was rolled up and left.
 
     Returns:
-        Boolean (R, M * M, M * M), True = attend; a NumPy array for static sizes, and `None`
+        A bool tensor (R, M * M, M * M), True = attend; a NumPy array for static sizes, and `None`
         where nothing is shifted.
     """
     static = is_static(*grid, shift)
@@ -49,10 +50,10 @@ class ShiftedWindowEncoder(LocalEncoder):
     sides are smaller than a window, Swin makes the window smaller; here the map is padded.
 
     Args:
-        shift: tokens by which the windows are shifted down and right.
+        shift: int, tokens by which the windows are shifted down and right.
         **kwargs: the arguments of `LocalEncoder`.
 
-    Input and output shape: (B, H, W, C).
+    Input and output shape: (B, H, W, C), float.
 
     Example:
 
@@ -128,7 +129,7 @@ class ShiftedWindowStage(LocalStage):
         """Maps `(local_tokens,)` to the same shape."""
         (local,) = inputs
         for i, encoder in enumerate(self.encoders):
-            local = self.run(encoder, local, None, training)
+            local = self.run(encoder, (local,), None, training)
             if i == 0 and self.peg is not None:
                 local = self.peg(local)
         return (local,)

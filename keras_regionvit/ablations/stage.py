@@ -17,9 +17,9 @@ class SwitchedStage(RegionalToLocalStage):
     """`RegionalToLocalStage` of `SwitchedEncoder`s.
 
     Args:
-        weight_sharing: see `SwitchedEncoder`.
-        local_keys: see `SwitchedEncoder`.
-        relative_position: see `SwitchedEncoder`.
+        weight_sharing: bool, see `SwitchedEncoder`.
+        local_keys: "own" or "all", see `SwitchedEncoder`.
+        relative_position: bool, see `SwitchedEncoder`.
         **kwargs: the arguments of `RegionalToLocalStage`.
 
     Example:
@@ -61,9 +61,9 @@ class SwitchedStage(RegionalToLocalStage):
 class OverlappedStage(SwitchedStage):
     """`SwitchedStage` whose regions reach into their neighbours (paper, Table 13).
 
-    Each encoder cuts the map into windows of `M + 2 * (M // 2)` tokens a side, M apart; it runs
-    as ever on all tokens of each window, and a token that lies in several windows becomes the
-    mean of what they made of it. Tokens off the map are no keys.
+    For each encoder the map is cut into windows of `M + 2 * (M // 2)` tokens a side, M apart. The
+    encoder runs on all tokens of each window, and a token that lies in several windows becomes
+    the mean of its copies. Tokens off the map are no keys.
 
     Args:
         **kwargs: the arguments of `SwitchedStage`.
@@ -85,14 +85,14 @@ class OverlappedStage(SwitchedStage):
         regional, local = inputs
         shape, size = ops.shape(regional), ops.shape(local)[1:3]
         grid = shape[1:3]
+        self.check_coverage(grid, size)
         rows, columns = (g * self.window_size - s for g, s in zip(grid, size, strict=True))
-        self.check_coverage(rows, columns, grid, size)
         mask = mask_off_map(size, grid, self.window_size)
         for i, encoder in enumerate(self.encoders):
             # (B, Hr, Wr, C) -> (B, R, C)
             tokens = ops.reshape(regional, (shape[0], grid[0] * grid[1], shape[3]))
             windows = cut(pad(local, 0, rows, 0, columns), grid, self.window_size)
-            tokens, windows = self._encode(encoder, tokens, windows, mask, training)
+            tokens, windows = self.run(encoder, (tokens, windows), mask, training)
             local = mean_of_copies(windows, grid, self.window_size)[:, : size[0], : size[1]]
             regional = ops.reshape(tokens, shape)  # (B, R, C) -> (B, Hr, Wr, C)
             if i == 0 and self.peg is not None:

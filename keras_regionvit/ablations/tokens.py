@@ -6,7 +6,8 @@ B batch, H W image in pixels, K image channels, C embedding channels, p patch si
 import keras
 from keras import ops
 
-from keras_regionvit.ops.windows import is_static, pad
+from keras_regionvit.ops.shapes import is_static
+from keras_regionvit.ops.windows import pad
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -16,11 +17,11 @@ class PatchTokenizer(keras.layers.Layer):
     An image that does not divide into patches is padded with zeros at the bottom and right.
 
     Args:
-        embed_dim: C.
-        patch_size: p, a power of two.
-        image_channels: K.
+        embed_dim: int, C.
+        patch_size: int p, a power of two.
+        image_channels: int, K.
 
-    Input shape: (B, H, W, K). Output shape: (B, ceil(H / p), ceil(W / p), C).
+    Input shape: (B, H, W, K), float. Output shape: (B, ceil(H / p), ceil(W / p), C).
 
     Raises:
         ValueError: `patch_size` is no power of two.
@@ -84,7 +85,7 @@ class PatchTokenizer(keras.layers.Layer):
 class AbsolutePosition(keras.layers.Layer):
     """Adds one learned vector to each place of the map, whose size it thereby fixes.
 
-    Input and output shape: (B, H, W, C) with known H and W.
+    Input and output shape: (B, H, W, C), float, with known H and W.
 
     Raises:
         ValueError: H or W is unknown, or not the one that the layer was built for.

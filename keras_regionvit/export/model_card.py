@@ -4,22 +4,24 @@ import hashlib
 import json
 from pathlib import Path
 
+# Files of a SavedModel that TensorFlow carries along and leaves to others to read.
 CARD = Path("assets.extra", "model_card.json")
+LABELS = Path("assets.extra", "labels.txt")
 
 
-def write_card(folder, facts):
-    """Writes the card of a SavedModel: facts, and the SHA-256 of every other file.
+def write_card(folder, values):
+    """Writes the card of a SavedModel: the given values, and the SHA-256 of every other file.
 
     Args:
         folder: of the SavedModel.
-        facts: a dict of plain data.
+        values: a dict of plain data.
 
     Example:
 
     >>> write_card("serving/regionvit/1", {"name": "regionvit_small"})
     """
     folder = Path(folder)
-    card = {**facts, "sha256": checksums(folder)}
+    card = {**values, "sha256": checksums(folder)}
     (folder / CARD).parent.mkdir(exist_ok=True)
     (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", "utf-8")
 
@@ -47,21 +49,26 @@ def read_card(folder):
     except OSError:
         raise ValueError(f"{folder} has no {CARD}; export it with this package.") from None
     except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{folder / CARD} is damaged; export the model anew.") from None
+        raise ValueError(f"{folder / CARD} is damaged; export the model again.") from None
     found = checksums(folder)
     for name in sorted({*expected, *found}):
         if expected.get(name) != found.get(name):
             state = "missing" if name not in found else "new" if name not in expected else "changed"
-            raise ValueError(f"{folder / name} is {state} since the export; export it anew.")
+            raise ValueError(f"{folder / name} is {state} since the export; export it again.")
     return card
 
 
 def checksums(folder):
-    """SHA-256 of every file but the card, by its name."""
+    """SHA-256 of every file of a SavedModel but the card, a dict by the file's name."""
     folder, found = Path(folder), {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if path.is_file() and name != CARD:
-            with open(path, "rb") as file:
-                found[name.as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+            found[name.as_posix()] = checksum(path)
     return found
+
+
+def checksum(path):
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

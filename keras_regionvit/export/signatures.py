@@ -1,62 +1,52 @@
 """What a served classifier answers: the functions behind a SavedModel's signatures.
 
-B: pictures or images; S: side of an image; C: channels; K: classes; k: best classes returned.
+B: images; S: their side; C: channels; K: classes; k: best classes returned.
 """
 
 import keras
 import tensorflow as tf
 
 from keras_regionvit.backbone import RegionViTBackbone
-from keras_regionvit.images.preprocessing import evaluation_batch
-from keras_regionvit.tasks.classification import build_classifier
+from keras_regionvit.images.batch import evaluation_batch
+from keras_regionvit.tasks.classification import HEAD, NORM, POOL, build_classifier
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
-def classifying(model, preprocessing, labels=None, top_k=5):
+def classification_signatures(model, preprocessing, labels=None, top_k=5):
     """The functions that classify.
 
     Args:
         model: a classifier that gives probabilities.
-        preprocessing: a `serving_input.Preprocessing`.
-        labels: optional lookup table from class (int64) to name; the class in figures without.
+        preprocessing: a `Preprocessing`.
+        labels: as for `best_classes`.
         top_k: k, at most K.
 
     Returns:
         A dict of traced `tf.function`s: "serving_default" of `image_bytes`, string (B,), and
-        "predict_tensor" of `images`, float32 as the model takes them. Both give a dict of
-        `probabilities` float32 (B, K), `scores` float32 (B, k), `classes` int32 (B, k), `labels`
-        string (B, k); of bytes also `valid` bool (B,), and a row that is not valid is zeros and
-        empty strings.
+        "predict_tensor" of `images`, float32 as the model takes them. Both give what
+        `best_classes` does; that of bytes also `valid`, see `of_bytes`.
 
     Example:
 
-    >>> serve = classifying(model, Preprocessing(224))["serving_default"]
+    >>> serve = classification_signatures(model, Preprocessing(224))["serving_default"]
     >>> serve(tf.constant([data]))["classes"]
     """
-    probabilities = _traced(lambda images: model(images, training=False), tensor_spec(model))
-
-    def answer(images):
-        # Serving by a session does not look at what is fed
-        whole = probabilities(tf.ensure_shape(images, tensor_spec(model).shape))
-        scores, classes = tf.math.top_k(whole, top_k)
-        names = tf.as_string(classes)
-        if labels is not None:
-            names = labels.lookup(tf.cast(classes, tf.int64))
-        return {"probabilities": whole, "scores": scores, "classes": classes, "labels": names}
-
+    spec = tensor_spec(model)
+    probabilities = _traced(lambda images: model(images, training=False), spec)
+    answer = best_classes(probabilities, spec, labels, top_k)
     return {
-        "serving_default": _of_bytes(answer, preprocessing),
-        "predict_tensor": _traced(answer, tensor_spec(model)),
+        "serving_default": of_bytes(answer, preprocessing),
+        "predict_tensor": _traced(answer, spec),
     }
 
 
-def featuring(model, preprocessing=None):
+def feature_signatures(model, preprocessing=None):
     """The functions that give features.
 
     Args:
         model: as `build_classifier` makes it, with preprocessing layers before the backbone or not.
-        preprocessing: optional `serving_input.Preprocessing`.
+        preprocessing: optional `Preprocessing`.
 
     Returns:
         A dict of traced `tf.function`s: "features_tensor" of `images` gives `embedding` (B,
@@ -68,30 +58,31 @@ def featuring(model, preprocessing=None):
 
     Example:
 
-    >>> featuring(model)["features_tensor"](tf.zeros((1, 224, 224, 3)))["P5"].shape
+    >>> feature_signatures(model)["features_tensor"](tf.zeros((1, 224, 224, 3)))["P5"].shape
     TensorShape([1, 7, 7, 768])
     """
-    before, backbone, norm, pool, _ = parts_of(model)
+    before, backbone, norm, pool, _ = classifier_layers(model)
+    spec = tensor_spec(model)
     maps = keras.Model(
         backbone.input, {**backbone.output, **backbone.pyramid_outputs}, name="features"
     )
 
     def features(images):
-        x = tf.ensure_shape(images, tensor_spec(model).shape)
+        x = tf.ensure_shape(images, spec.shape)
         for layer in before:
             x = layer(x)
         found = maps(x, training=False)
-        local = found.pop("local_tokens")  # what is judged where there are no regional ones
+        local = found.pop("local_tokens")  # what is classified where there are no regional ones
         found["embedding"] = pool(norm(found.pop("regional_tokens", local)))
         return {name: tf.cast(value, tf.float32) for name, value in found.items()}
 
-    functions = {"features_tensor": _traced(features, tensor_spec(model))}
+    functions = {"features_tensor": _traced(features, spec)}
     if preprocessing is not None:
-        functions["features"] = _of_bytes(functions["features_tensor"], preprocessing)
+        functions["features"] = of_bytes(functions["features_tensor"], preprocessing)
     return functions
 
 
-def plain(model):
+def tensor_signatures(model):
     """The function `images` -> `{"probabilities": ...}`, for other runtimes and own input.
 
     Returns:
@@ -104,12 +95,100 @@ def plain(model):
     return {"serving_default": _traced(serve, tensor_spec(model))}
 
 
+def best_classes(probabilities, spec, labels=None, top_k=5):
+    """The function that names the best classes of images.
+
+    Args:
+        probabilities: function of float32 images that gives float32 (B, K).
+        spec: the `tf.TensorSpec` of these images.
+        labels: optional lookup table from class (int64) to name; without, classes are named by
+            their numbers.
+        top_k: k, at most K.
+
+    Returns:
+        A function of images that gives a dict of `probabilities` float32 (B, K), `scores` float32
+        (B, k), `classes` int32 (B, k) and `labels` string (B, k), best first.
+
+    Example:
+
+    >>> best_classes(model, tensor_spec(model), top_k=1)(images)["classes"]
+    """
+
+    def answer(images):
+        # Serving by a session does not look at the shape of what is fed
+        whole = probabilities(tf.ensure_shape(images, spec.shape))
+        scores, classes = tf.math.top_k(whole, top_k)
+        names = tf.as_string(classes)
+        if labels is not None:
+            names = labels.lookup(tf.cast(classes, tf.int64))
+        return {"probabilities": whole, "scores": scores, "classes": classes, "labels": names}
+
+    return answer
+
+
+def of_bytes(function, preprocessing):
+    """The function of encoded images, from that of tensors.
+
+    Args:
+        function: of float32 images, gives a dict of tensors with a row for each.
+        preprocessing: a `Preprocessing`.
+
+    Returns:
+        A traced `tf.function` of `image_bytes`, string (B,), that gives the dict and `valid` bool
+        (B,): a row that is not valid, since its image cannot be read, is zeros and empty strings.
+
+    Example:
+
+    >>> of_bytes(lambda images: {"mean": tf.reduce_mean(images, (1, 2, 3))}, Preprocessing(224))
+    """
+
+    def serve(image_bytes):
+        # TensorFlow's convolutions fail without any image
+        images, valid = evaluation_batch(image_bytes, preprocessing, at_least=1)
+        answer = {}
+        for name, value in function(images).items():
+            value = value[: tf.size(valid)]
+            mask = tf.reshape(valid, (-1, *(1 for _ in value.shape[1:])))
+            answer[name] = tf.where(mask, value, tf.zeros_like(value))
+        return {**answer, "valid": valid}
+
+    return _traced(serve, tf.TensorSpec((None,), tf.string, name="image_bytes"))
+
+
 def tensor_spec(model):
     """The specification of `images`: float32 (None, *what the model takes)."""
     return tf.TensorSpec((None, *model.input.shape[1:]), tf.float32, name="images")
 
 
-def parts_of(model):
+def check_fit(model, preprocessing, top_k=5):
+    """Checks that preprocessed images are what a model takes, and that it gives probabilities.
+
+    Args:
+        model: a `keras.Model`.
+        preprocessing: a `Preprocessing`.
+        top_k: how many classes will be asked for.
+
+    Raises:
+        ValueError: one of them does not fit.
+    """
+    shape, size = tuple(model.input.shape[1:]), preprocessing.size
+    made = (size, size, preprocessing.channels)
+    if any(side not in (None, given) for side, given in zip(shape, made, strict=True)):
+        raise ValueError(
+            f"`preprocessing` must make images {shape}, as the model takes them. Received: "
+            f"{preprocessing}"
+        )
+    if not isinstance(top_k, int) or top_k < 1:
+        raise ValueError(f"`top_k` must be a positive integer. Received: {top_k!r}")
+    activation = getattr(model.layers[-1], "activation", None)
+    if getattr(activation, "__name__", None) not in ("softmax", "sigmoid"):
+        raise ValueError(
+            "`model` must end in a softmax or a sigmoid, so that it gives probabilities. "
+            f"Received the last layer: {model.layers[-1].name}"
+        )
+
+
+def classifier_layers(model):
     """The layers of a classifier: `(those before the backbone, backbone, norm, pool, head)`.
 
     Raises:
@@ -117,14 +196,11 @@ def parts_of(model):
     """
     layers = model.layers[1:]
     place = next((i for i, x in enumerate(layers) if isinstance(x, RegionViTBackbone)), None)
-    if place is None or [x.name for x in layers[place + 1 :]] != [
-        "norm",
-        "avg_pool",
-        "predictions",
-    ]:
+    if place is None or [x.name for x in layers[place + 1 :]] != [NORM, POOL, HEAD]:
+        names = ", ".join(layer.name for layer in layers[:9]) + ", ..." * (len(layers) > 9)
         raise ValueError(
             "`model` must be made by `build_classifier` or a function such as `RegionViTSmall`. "
-            f"Received the layers: {[layer.name for layer in layers]}"
+            f"Received the layers: {names}"
         )
     return layers[:place], *layers[place:]
 
@@ -152,7 +228,7 @@ def rebuilt(model, precision=None, any_size=False):
         return model
     if precision not in (None, *PRECISIONS):
         raise ValueError(f"`precision` must be 'float32' or 'bfloat16'. Received: {precision!r}")
-    before, backbone, _, _, head = parts_of(model)
+    before, backbone, _, _, head = classifier_layers(model)
     changes: dict = {} if precision is None else {"dtype": PRECISIONS[precision]}
     shape = tuple(model.input.shape[1:])
     if any_size:
@@ -170,22 +246,6 @@ def rebuilt(model, precision=None, any_size=False):
     )
     again.set_weights(model.get_weights())
     return again
-
-
-def _of_bytes(function, preprocessing):
-    """The function of encoded pictures, from that of images."""
-
-    def serve(image_bytes):
-        # TensorFlow's convolutions fail without any image
-        images, valid = evaluation_batch(image_bytes, preprocessing, at_least=1)
-        answer = {}
-        for name, value in function(images).items():
-            value = value[: tf.size(valid)]
-            mask = tf.reshape(valid, (-1, *(1 for _ in value.shape[1:])))
-            answer[name] = tf.where(mask, value, tf.zeros_like(value))
-        return {**answer, "valid": valid}
-
-    return _traced(serve, tf.TensorSpec((None,), tf.string, name="image_bytes"))
 
 
 def _traced(function, spec):

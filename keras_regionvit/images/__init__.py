@@ -1,1 +1,1 @@
-"""Encoded images made into what a model takes."""
+"""Encoded images made into what a model takes: one preprocessing for evaluation and serving."""

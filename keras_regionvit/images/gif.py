@@ -9,10 +9,29 @@ right here.
 
 import tensorflow as tf
 
+from keras_regionvit.images.headers import GIF, SIDES
+
 _EXTENSION, _CONTROL, _IMAGE, _COLOURS, _TRANSPARENT = 0x21, 0xF9, 0x2C, 0x80, 1
-_TAIL = (
-    11  # bytes behind the trailer, for `on_screen`: left, top; the screen's width, height; colour
-)
+_WIDTH, _HEIGHT = SIDES[GIF][:2]  # first bytes of the screen's sides
+_FLAGS, _HEADER = 10, 13  # byte of the header's flags, and length of the header
+# Bytes behind the trailer, for `on_screen`: left, top; the screen's width, height; colour.
+_TAIL = 11
+
+
+class _Bytes:
+    """The bytes of a file, zeros beyond its end."""
+
+    def __init__(self, encoded):
+        self.data = tf.concat([tf.io.decode_raw(encoded, tf.uint8), tf.zeros(1, tf.uint8)], 0)
+        self.end = tf.size(self.data) - 1
+
+    def at(self, place):
+        """A byte, int32."""
+        return tf.cast(self.data[tf.minimum(place, self.end)], tf.int32)
+
+    def short(self, place):
+        """A number of two bytes, the lower one first, int32."""
+        return self.at(place) + 256 * self.at(place + 1)
 
 
 def first_frame(encoded):
@@ -24,55 +43,36 @@ def first_frame(encoded):
         encoded: string scalar, a GIF.
 
     Returns:
-        `(encoded, rows, columns)`: the shorter file, and int32 the sides of the picture, which is
+        `(encoded, rows, columns)`: the shorter file, and int32 the sides of the image, which is
         the screen and what of the frame lies beyond it; 0 if there is no whole frame or no screen.
 
     Example:
 
     >>> encoded, rows, columns = first_frame(tf.io.read_file("waving.gif"))
     """
-    data = tf.concat([tf.io.decode_raw(encoded, tf.uint8), tf.zeros(1, tf.uint8)], 0)
-    end = tf.size(data) - 1
-
-    def at(place):
-        return tf.cast(data[tf.minimum(place, end)], tf.int32)  # 0 beyond the end
-
-    def short(place):
-        return at(place) + 256 * at(place + 1)
-
-    head = 13 + _table(at(10))
-    steps = 1024 + end // 64  # blocks have 255 bytes, but for the last of a chain
-
-    def after_blocks(place, left):
-        """Where a chain of blocks that begins at `place` has ended, and the steps left then."""
-        place, left = tf.while_loop(
-            lambda p, n: (at(p) > 0) & (n > 0), lambda p, n: (p + at(p) + 1, n - 1), (place, left)
-        )
-        return place + 1, left
-
-    def after_extension(place, left, fill):
-        clear = tf.equal(at(place + 1), _CONTROL) & (at(place + 3) & _TRANSPARENT > 0)
-        return *after_blocks(place + 2, left - 1), tf.where(clear, at(place + 6), fill)
-
-    place, left, fill = tf.while_loop(
-        lambda p, n, _: tf.equal(at(p), _EXTENSION) & (n > 0), after_extension, (head, steps, 0)
-    )
-    rows = tf.maximum(short(8), short(place + 3) + short(place + 7))
-    columns = tf.maximum(short(6), short(place + 1) + short(place + 5))
+    file = _Bytes(encoded)
+    at, short = file.at, file.short
+    head = _HEADER + _table_size(at(_FLAGS))
+    steps = 1024 + file.end // 64  # blocks have 255 bytes, but for the last of a chain
+    place, steps, fill = _after_extensions(file, head, steps)
+    # The frame's descriptor: a mark, left, top, width, height of two bytes each, and flags.
+    left, top, width, height, flags = (place + offset for offset in (1, 3, 5, 7, 9))
+    rows = tf.maximum(short(_HEIGHT), short(top) + short(height))
+    columns = tf.maximum(short(_WIDTH), short(left) + short(width))
     found = tf.equal(at(place), _IMAGE)
-    for place_of_side in (6, 8, place + 5, place + 7):
-        found &= short(place_of_side) > 0
-    # after the descriptor and the code size
-    cut, left = after_blocks(place + 11 + _table(at(place + 9)), left)
-    found &= (left > 0) & (cut <= end)
-    table = tf.where(at(place + 9) & _COLOURS > 0, place + 10, 13)
+    for side in (_WIDTH, _HEIGHT, width, height):
+        found &= short(side) > 0
+    # behind the descriptor, the frame's own table of colours and the code size
+    cut, steps = _after_blocks(file, flags + 2 + _table_size(at(flags)), steps)
+    found &= (steps > 0) & (cut <= file.end)
+    table = tf.where(at(flags) & _COLOURS > 0, flags + 1, _HEADER)
 
     def part(begin, count):
-        return tf.strings.substr(encoded, tf.minimum(begin, end), count)
+        return tf.strings.substr(encoded, tf.minimum(begin, file.end), count)
 
-    parts = [part(0, head), b",\0\0\0\0", part(place + 5, cut - place - 5), b";"]
+    parts = [part(0, head), b",\0\0\0\0", part(width, cut - width), b";"]
     colour = tf.strings.substr(part(table + 3 * fill, 3) + b"\0\0\0", 0, 3)
-    parts += [part(place + 1, 4), part(6, 4), colour]
+    parts += [part(left, 4), part(_WIDTH, 4), colour]
     encoded = tf.where(found, tf.strings.join(parts), b"")
     return encoded, tf.where(found, rows, 0), tf.where(found, columns, 0)
 
@@ -106,6 +106,31 @@ def on_screen(encoded, image):
     return tf.cond(tf.reduce_any(first + last > 0), padded, lambda: image)
 
 
-def _table(flags):
-    """Bytes of a table of colours."""
+def _after_extensions(file, place, steps):
+    """Where the extensions have ended, the steps left then, and the transparent colour's place."""
+
+    def after_one(place, steps, fill):
+        clear = tf.equal(file.at(place + 1), _CONTROL) & (file.at(place + 3) & _TRANSPARENT > 0)
+        fill = tf.where(clear, file.at(place + 6), fill)
+        return *_after_blocks(file, place + 2, steps - 1), fill
+
+    return tf.while_loop(
+        lambda place, steps, _: tf.equal(file.at(place), _EXTENSION) & (steps > 0),
+        after_one,
+        (place, steps, 0),
+    )
+
+
+def _after_blocks(file, place, steps):
+    """Where a chain of blocks that begins at `place` has ended, and the steps left then."""
+    place, steps = tf.while_loop(
+        lambda place, steps: (file.at(place) > 0) & (steps > 0),
+        lambda place, steps: (place + file.at(place) + 1, steps - 1),
+        (place, steps),
+    )
+    return place + 1, steps
+
+
+def _table_size(flags):
+    """Bytes of a table of colours, by the flags before it."""
     return tf.where(flags & _COLOURS > 0, 3 * tf.bitwise.left_shift(2, flags & 7), 0)

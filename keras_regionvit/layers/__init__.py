@@ -1,6 +1,6 @@
 """The layers of RegionViT; each is registered, serialisable and runs on every Keras backend."""
 
-from keras_regionvit.layers.attention import RegionAttention, attend
+from keras_regionvit.layers.attention import RegionAttention
 from keras_regionvit.layers.downsample import Downsampling
 from keras_regionvit.layers.drop_path import DropPath
 from keras_regionvit.layers.encoder import RegionalToLocalEncoder
@@ -19,5 +19,4 @@ __all__ = [
     "RegionalToLocalEncoder",
     "RegionalToLocalStage",
     "RegionalTokenizer",
-    "attend",
 ]

@@ -1,70 +1,15 @@
-"""Multi-head self-attention inside groups of tokens, and the layer that holds its weights.
+"""The one attention of an encoder: it holds the weights, `ops.attention` the mathematics.
 
-B batch, G groups, T tokens a group, C channels, N heads, D = C / N channels a head.
-
-Regional attention is one group of R tokens, local attention is R groups of 1 + M * M:
-one function and one set of weights serve both (paper, section 3).
+B batch, G groups, T tokens a group, C channels, N heads, M window size.
 """
 
 import keras
 from keras import ops
 
-from keras_regionvit.layers.mlp import dropout_layer, on_rows
+from keras_regionvit.layers.mlp import dropout_layer
+from keras_regionvit.ops.attention import attend
 from keras_regionvit.ops.position_bias import position_bias, position_index
-from keras_regionvit.ops.windows import inferred, is_static
-
-# Far below any logit, yet finite: a row without any key stays finite through the softmax.
-MASKED = -1e30
-
-
-def attend(qkv, num_heads, bias=None, mask=None, dropout=None):
-    """Scaled dot-product attention inside each group (paper, equation 3).
-
-    Args:
-        qkv: (B, G, T, 3C), ordered query, key, value, then head, then channel.
-        num_heads: N.
-        bias: optional (N, T, T), added to the logits of all groups.
-        mask: optional boolean (G, T, T), True = attend.
-        dropout: optional function applied to the attention weights.
-
-    Returns:
-        (B, G, T, C) of the dtype of `qkv`; logits and softmax are at least float32.
-    """
-    batch, groups, tokens, _ = inferred(ops.shape(qkv))
-    head_dim = qkv.shape[-1] // (3 * num_heads)
-    # (B, G, T, 3C) -> (B*G, T, 3, N, D)
-    qkv = ops.reshape(qkv, (-1, tokens, 3, num_heads, head_dim))
-    if keras.backend.backend() == "torch" and mask is None and dropout is None and tokens != 1:
-        return _fused(qkv, bias, (batch, groups, tokens, num_heads * head_dim))
-    # -> (3, N, B*G, T, D): with the heads first oneDNN adds the bias in the product, and at
-    # rank 4 runtimes know the pattern as attention
-    query, key, value = ops.unstack(ops.transpose(qkv, (2, 3, 0, 1, 4)), 3)
-    if is_static(tokens) and tokens == 1:  # a single key: its weight is one
-        x = value
-    else:
-        logits = ops.einsum("ngqd,ngkd->ngqk", query, key)
-        logits = ops.cast(logits, keras.backend.result_type(logits.dtype, "float32"))
-        logits = logits * head_dim**-0.5
-        if bias is not None:
-            # (N, T, T) -> (N, 1, T, T)
-            logits = logits + ops.cast(ops.expand_dims(bias, 1), logits.dtype)
-        if mask is not None:
-            # (N, B*G, T, T) -> (N, B, G, T, T) and back
-            logits = ops.reshape(logits, (num_heads, batch, groups, tokens, tokens))
-            logits = ops.where(mask, logits, MASKED)
-            logits = ops.reshape(logits, (num_heads, -1, tokens, tokens))
-        weights = ops.cast(ops.softmax(logits, axis=-1), value.dtype)
-        weights = weights if dropout is None else dropout(weights)
-        x = ops.einsum("ngqk,ngkd->ngqd", weights, value)
-    # (N, B*G, T, D) -> (B, G, T, C)
-    x = ops.transpose(x, (1, 2, 0, 3))
-    return ops.reshape(x, (batch, groups, tokens, num_heads * head_dim))
-
-
-def _fused(qkv, bias, shape):
-    """Attention in PyTorch's one operation, from (B*G, T, 3, N, D) to tokens of `shape`."""
-    bias = None if bias is None else ops.expand_dims(bias, 0)  # (1, N, T, T)
-    return ops.reshape(ops.dot_product_attention(*ops.unstack(qkv, 3, axis=2), bias=bias), shape)
+from keras_regionvit.ops.shapes import on_rows
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -72,14 +17,17 @@ class RegionAttention(keras.layers.Layer):
     """The one attention that an encoder uses for regional and for local attention.
 
     Args:
-        embed_dim: channels C, a multiple of `num_heads`.
-        num_heads: N.
-        window_size: M, local tokens per region side.
-        qkv_bias: whether query, key and value have a bias.
-        dropout_rate: dropout after the output projection.
-        attention_dropout_rate: dropout of the attention weights.
+        embed_dim: int, channels C, a multiple of `num_heads`.
+        num_heads: int, N.
+        window_size: int M, local tokens per region side.
+        qkv_bias: bool, whether query, key and value have a bias.
+        dropout_rate: float in [0, 1), dropout after the output projection.
+        attention_dropout_rate: float in [0, 1), dropout of the attention weights.
 
-    Input and output shape: (B, G, T, C).
+    Input and output shape: (B, G, T, C), float.
+
+    Raises:
+        ValueError: `embed_dim` is no multiple of `num_heads`.
 
     Example:
 
@@ -88,6 +36,8 @@ class RegionAttention(keras.layers.Layer):
     (2, 1, 64, 96)
     >>> attention(keras.ops.ones((2, 64, 50, 96)), local=True).shape
     (2, 64, 50, 96)
+
+    Source: paper, section 3 and equation 3.
     """
 
     def __init__(
@@ -134,10 +84,10 @@ class RegionAttention(keras.layers.Layer):
 
         Args:
             inputs: (B, G, T, C).
-            local: whether the groups are regions, of a regional and M * M local tokens:
+            local: bool, whether the groups are regions, of a regional and M * M local tokens:
                 these have the position bias.
-            attention_mask: optional boolean (G, T, T), True = attend.
-            training: whether dropout is active.
+            attention_mask: optional bool (G, T, T), True = attend.
+            training: bool, whether dropout is active.
 
         Returns:
             (B, G, T, C).

@@ -6,10 +6,10 @@ B batch, H W size of the map, h w half of it, C channels.
 import keras
 from keras import ops
 
+from keras_regionvit.layers.layer_norm import normalize
 from keras_regionvit.ops.depthwise import depthwise
-from keras_regionvit.ops.gelu import gelu_alone
-from keras_regionvit.ops.layer_norm import normalize
-from keras_regionvit.ops.windows import is_static
+from keras_regionvit.ops.gelu import gelu
+from keras_regionvit.ops.shapes import is_static
 
 
 def _half(size):
@@ -21,9 +21,9 @@ class Downsampling(keras.layers.Layer):
     """Norm -> exact GELU -> 3x3 depthwise convolution with stride 2; shared by both maps.
 
     Args:
-        embed_dim: channels C of the input; the output has 2C.
+        embed_dim: int, channels C of the input; the output has 2C.
 
-    Input shape: (B, H, W, C). Output shape: (B, ceil(H / 2), ceil(W / 2), 2C).
+    Input shape: (B, H, W, C), float. Output shape: (B, ceil(H / 2), ceil(W / 2), 2C).
 
     Example:
 
@@ -52,7 +52,7 @@ class Downsampling(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         """Maps (B, H, W, C) to (B, ceil(H / 2), ceil(W / 2), 2C)."""
-        x = gelu_alone(normalize(inputs, self.norm, training), training)
+        x = gelu(normalize(inputs, self.norm, training), training)
         # a copy: TensorFlow's custom gradients take tensors, no variables
         kernel = ops.copy(ops.cast(self.kernel, x.dtype))
         return depthwise(x, kernel, stride=2) + self.bias

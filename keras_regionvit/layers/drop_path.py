@@ -12,12 +12,12 @@ class DropPath(keras.layers.Layer):
     expectation is unchanged.
 
     Args:
-        rate: probability of dropping, in [0, 1).
-        axes: how many leading axes tell samples apart: 1 draws per image, 2 per
+        rate: float, probability of dropping, in [0, 1).
+        axes: int, how many leading axes tell samples apart: 1 draws per image, 2 per
             image and region.
         seed: optional int, the seed of the draws.
 
-    Input and output shape: any, the same.
+    Input and output shape: any, the same, float.
 
     Raises:
         ValueError: `rate` is outside [0, 1).
@@ -41,7 +41,7 @@ class DropPath(keras.layers.Layer):
 
         Args:
             inputs: a tensor whose leading axes tell the samples apart.
-            training: whether anything is dropped.
+            training: bool, whether anything is dropped.
 
         Returns:
             A tensor that broadcasts against `inputs`, or `None` if nothing is dropped.

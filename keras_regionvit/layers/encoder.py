@@ -1,12 +1,16 @@
-"""The regional-to-local encoder (paper, equation 2)."""
+"""The regional-to-local encoder (paper, equation 2).
+
+B batch, R regions, M window size, T = 1 + M * M tokens a region, C channels.
+"""
 
 import keras
 from keras import ops
 
 from keras_regionvit.layers.attention import RegionAttention
 from keras_regionvit.layers.drop_path import DropPath
+from keras_regionvit.layers.layer_norm import LayerNorm
 from keras_regionvit.layers.mlp import MLP
-from keras_regionvit.ops.layer_norm import LayerNorm
+from keras_regionvit.ops.streams import add, among, each, join, split
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -17,19 +21,23 @@ class RegionalToLocalEncoder(keras.layers.Layer):
     acts per image on the former and per region on the rest.
 
     Args:
-        embed_dim: channels C.
-        num_heads: attention heads.
-        window_size: M, local tokens per region side.
-        mlp_ratio: hidden width of the feed-forward network over C.
-        qkv_bias: whether query, key and value have a bias.
-        drop_path_rate: probability of dropping a branch.
-        dropout_rate: dropout after each projection.
-        attention_dropout_rate: dropout of the attention weights.
+        embed_dim: int, channels C.
+        num_heads: int, attention heads.
+        window_size: int M, local tokens per region side.
+        mlp_ratio: float, hidden width of the feed-forward network over C.
+        qkv_bias: bool, whether query, key and value have a bias.
+        drop_path_rate: float in [0, 1), probability of dropping a branch.
+        dropout_rate: float in [0, 1), dropout after each projection.
+        attention_dropout_rate: float in [0, 1), dropout of the attention weights.
+
+    Input and output shapes: (B, R, C) and (B, R, M * M, C), float.
 
     Example:
 
     >>> encoder = RegionalToLocalEncoder(96, num_heads=3, window_size=7)
     >>> regional, local = encoder(keras.ops.ones((2, 64, 96)), keras.ops.ones((2, 64, 49, 96)))
+
+    Source: paper, equation 2.
     """
 
     def __init__(
@@ -49,7 +57,7 @@ class RegionalToLocalEncoder(keras.layers.Layer):
         self.mlp_ratio, self.qkv_bias = mlp_ratio, qkv_bias
         self.drop_path_rate, self.dropout_rate = drop_path_rate, dropout_rate
         self.attention_dropout_rate = attention_dropout_rate
-        self.apart = False  # a stage sets it where local tokens may go unread
+        self.apart = False  # whether regional and local tokens stay two tensors: `ops.streams`
         dtype = self.dtype_policy
         norm = {"epsilon": 1e-6, "dtype": dtype}
         self.regional_norm = LayerNorm(name="regional_norm", **norm)
@@ -81,6 +89,45 @@ class RegionalToLocalEncoder(keras.layers.Layer):
         self.attention.build((None, None, None, self.embed_dim))
         self.built = True
 
+    def call(self, regional, local, attention_mask=None, kept=None, training=False):
+        """One encoder.
+
+        Args:
+            regional: regional tokens (B, R, C).
+            local: local tokens by region (B, R, M * M, C).
+            attention_mask: optional bool (R, T, T), True = attend.
+            kept: optional draws of stochastic depth, as `draw` gives them.
+            training: bool, whether dropout and stochastic depth are active.
+
+        Returns:
+            `(regional, local)` of the same shapes.
+        """
+        kept = self.draw(regional, local, training) if kept is None else kept
+        keep_rsa, keep_lsa, keep_ffn = kept or (None, None, None)
+        r = ops.expand_dims(regional, 1)  # (B, 1, R, C): one group of R tokens
+        r = add(r, self.rsa(r, training), keep_rsa)  # r + RSA(norm0(r))
+        r = ops.swapaxes(r, 1, 2)  # (B, R, 1, C): from here on each region is a group
+        y = join(r, local, self.apart)  # [r ; l]
+        z = add(y, self.lsa(y, attention_mask, training), keep_lsa)  # y + LSA(norm1(y))
+        x = add(z, self.ffn(z, training), keep_ffn)  # z + FFN(norm2(z))
+        regional, local = split(x)
+        return ops.squeeze(regional, 2), local
+
+    def rsa(self, r, training):
+        """`RSA(norm0(r))` of regional tokens (B, 1, R, C): attention among all of an image."""
+        return self.attention(self.regional_norm(r), training=training)
+
+    def lsa(self, y, mask, training):
+        """`LSA(norm1(y))` of regions (B, R, T, C): attention among the tokens of each."""
+        attend, project = self.attention.attend, self.attention.project
+        y = each(self.local_norm, y)
+        y = among(lambda x: attend(x, local=True, mask=mask, training=training), y)
+        return each(lambda x: project(x, training=training), y)
+
+    def ffn(self, z, training):
+        """`FFN(norm2(z))` of regions (B, R, T, C): each token by itself."""
+        return each(lambda x: self.mlp(self.mlp_norm(x), training=training), z)
+
     def draw(self, regional, local, training=False):
         """The draws of stochastic depth for one call, to be handed to it as `kept`.
 
@@ -89,7 +136,7 @@ class RegionalToLocalEncoder(keras.layers.Layer):
         Args:
             regional: regional tokens (B, R, C).
             local: local tokens by region (B, R, M * M, C).
-            training: whether anything is dropped.
+            training: bool, whether anything is dropped.
 
         Returns:
             A list of the factors of the three branches, empty where nothing is dropped.
@@ -100,42 +147,6 @@ class RegionalToLocalEncoder(keras.layers.Layer):
             self.drop_mlp.draw(local, training),
         ]
         return [factor for factor in kept if factor is not None]
-
-    def call(self, regional, local, attention_mask=None, kept=None, training=False):
-        """One encoder.
-
-        Args:
-            regional: regional tokens (B, R, C).
-            local: local tokens by region (B, R, M * M, C).
-            attention_mask: optional boolean (R, T, T) with T = 1 + M * M, True = attend.
-            kept: optional draws of stochastic depth, as `draw` gives them.
-            training: whether dropout and stochastic depth are active.
-
-        Returns:
-            `(regional, local)` of the same shapes.
-        """
-        kept = self.draw(regional, local, training) if kept is None else kept
-        keep_regional, keep_local, keep_mlp = kept or (None, None, None)
-        regional = ops.expand_dims(regional, 1)  # one group of R tokens
-        branch = self.attention(self.regional_norm(regional), training=training)
-        (regional,) = _add([regional], [branch], keep_regional)
-
-        # From here on each region is a group. Its regional and local tokens meet in the
-        # attention alone: apart, what nobody reads of the local ones is not computed.
-        streams = [ops.swapaxes(regional, 1, 2), local]  # (B, R, 1, C), (B, R, M*M, C)
-        if not self.apart:
-            streams = [ops.concatenate(streams, axis=2)]  # (B, R, T, C)
-        normed = [self.local_norm(x) for x in streams]
-        normed = ops.concatenate(normed, axis=2) if self.apart else normed[0]
-        attended = self.attention.attend(normed, local=True, mask=attention_mask, training=training)
-        attended = _split(attended) if self.apart else [attended]
-        branches = [self.attention.project(x, training=training) for x in attended]
-        streams = _add(streams, branches, keep_local)
-
-        branches = [self.mlp(self.mlp_norm(x), training=training) for x in streams]
-        streams = _add(streams, branches, keep_mlp)
-        regional, local = streams if self.apart else _split(*streams)
-        return ops.squeeze(regional, 2), local
 
     def compute_output_shape(self, regional_shape, local_shape):
         """The shapes of the inputs."""
@@ -154,15 +165,3 @@ class RegionalToLocalEncoder(keras.layers.Layer):
             "dropout_rate": self.dropout_rate,
             "attention_dropout_rate": self.attention_dropout_rate,
         }
-
-
-def _split(tokens):
-    """Regional (B, R, 1, C) and local tokens (B, R, M*M, C) of regions of both."""
-    return ops.split(tokens, [1], axis=2)  # its gradient is a concatenation
-
-
-def _add(streams, branches, kept):
-    """Residual sums; the factor of each sample in `kept` is one for all streams."""
-    if kept is not None:
-        branches = [branch * kept for branch in branches]
-    return [x + branch for x, branch in zip(streams, branches, strict=True)]

@@ -1,32 +1,17 @@
-"""The feed-forward network of an encoder."""
+"""The feed-forward network of an encoder.
+
+C channels, D hidden channels.
+"""
 
 import keras
 from keras import ops
 
-from keras_regionvit.ops.gelu import gelu, gelu_dense
-from keras_regionvit.ops.windows import inferred
-
-
-def on_rows(layer, inputs):
-    """`layer` on the last axis of `inputs`, given to it as the rows of one matrix.
-
-    Dense on more axes reshapes between product and bias; on a matrix the runtime fuses product,
-    bias and activation.
-
-    Args:
-        layer: maps (rows, C) to (rows, D).
-        inputs: (..., C).
-
-    Returns:
-        (..., D).
-    """
-    shape = inferred(ops.shape(inputs))
-    outputs = layer(ops.reshape(inputs, (-1, shape[-1])))  # (..., C) -> (rows, C)
-    return ops.reshape(outputs, (*shape[:-1], outputs.shape[-1]))
+from keras_regionvit.ops.gelu import gelu_dense, plain_gelu
+from keras_regionvit.ops.shapes import on_rows
 
 
 def dropout_layer(rate, dtype):
-    """A dropout layer, or None where nothing is dropped: each layer takes a millisecond to make."""
+    """A dropout layer, or `None` where nothing is dropped: each takes a millisecond to make."""
     return None if rate == 0 else keras.layers.Dropout(rate, dtype=dtype)
 
 
@@ -35,11 +20,11 @@ class MLP(keras.layers.Layer):
     """Dense -> exact GELU -> Dense.
 
     Args:
-        embed_dim: channels C of input and output.
-        ratio: hidden width over C (paper, Table 2: 4).
-        dropout_rate: dropout after each Dense.
+        embed_dim: int, channels C of input and output.
+        ratio: float, hidden width D over C (paper, Table 2: 4).
+        dropout_rate: float in [0, 1), dropout after each Dense.
 
-    Input and output shape: (..., C).
+    Input and output shape: (..., C), float.
 
     Example:
 
@@ -68,11 +53,16 @@ class MLP(keras.layers.Layer):
         return on_rows(lambda rows: self._feed_forward(rows, training), inputs)
 
     def _feed_forward(self, rows, training):
+        """Maps (rows, C) to (rows, C)."""
         x = self.fc1(rows)
         if training and self.dropout:
-            x = self.dropout(gelu(x), training=True)
+            x = self.dropout(plain_gelu(x), training=True)
             return self.dropout(self.fc2(x), training=True)
-        return gelu_dense(x, self.fc2, training)
+        lean = training and keras.backend.backend() == "tensorflow"
+        if not lean or self.fc2.quantization_mode is not None:
+            return self.fc2(plain_gelu(x))
+        kernel, bias = (ops.cast(weight, x.dtype) for weight in (self.fc2.kernel, self.fc2.bias))
+        return gelu_dense(x, kernel, bias)
 
     def compute_output_shape(self, input_shape):
         """The shape of the input."""

@@ -11,9 +11,9 @@ class PEG(keras.layers.Layer):
     """`x + depthwise3x3(x)` without bias; the regional and the local map share it.
 
     Args:
-        embed_dim: channels C.
+        embed_dim: int, channels C.
 
-    Input and output shape: (B, H, W, C).
+    Input and output shape: (B, H, W, C), float.
 
     Example:
 

@@ -1,11 +1,19 @@
-"""One stage of the pyramid: its encoders over a regional and a local map."""
+"""One stage of the pyramid: its encoders over a regional and a local map.
+
+B batch, H W size of the local map, C channels, M window size, Hr Wr size of the regional grid,
+R = Hr * Wr regions, T = 1 + M * M tokens a region.
+"""
 
 import keras
 from keras import ops
 
 from keras_regionvit.layers.encoder import RegionalToLocalEncoder
 from keras_regionvit.layers.peg import PEG
-from keras_regionvit.ops.windows import inferred, is_static, merge, pad, padding_mask, partition
+from keras_regionvit.ops.shapes import inferred, is_static
+from keras_regionvit.ops.windows import cut_padded, join_cropped, padding_mask
+
+ENCODER = "encoder{}"  # names of its layers, encoders counted from 1
+PEG_NAME = "peg"
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -16,21 +24,22 @@ class RegionalToLocalStage(keras.layers.Layer):
     and right; the padded tokens are masked, live through the stage and are cut off.
 
     Args:
-        embed_dim: channels C.
-        num_heads: attention heads.
-        window_size: M, local tokens per region side.
-        drop_path_rates: one rate of stochastic depth an encoder; their number is the depth.
-        mlp_ratio: hidden width of the feed-forward networks over C.
-        qkv_bias: whether query, key and value have a bias.
-        peg: whether a position encoding generator follows the first encoder.
-        dropout_rate: dropout after each projection.
-        attention_dropout_rate: dropout of the attention weights.
-        gradient_checkpointing: keep only the input of each encoder for the backward pass of
-            training and compute the rest anew: less memory, more time. Not with dropout, whose
+        embed_dim: int, channels C.
+        num_heads: int, attention heads.
+        window_size: int M, local tokens per region side.
+        drop_path_rates: floats in [0, 1), one rate of stochastic depth an encoder; their number is
+            the depth.
+        mlp_ratio: float, hidden width of the feed-forward networks over C.
+        qkv_bias: bool, whether query, key and value have a bias.
+        peg: bool, whether a position encoding generator follows the first encoder.
+        dropout_rate: float in [0, 1), dropout after each projection.
+        attention_dropout_rate: float in [0, 1), dropout of the attention weights.
+        gradient_checkpointing: bool, keep only the input of each encoder for the backward pass of
+            training and compute the rest again: less memory, more time. Not with dropout, whose
             second draw would differ from the first.
 
-    Input and output: `(regional_tokens, local_tokens)`, shapes (B, Hr, Wr, C) and (B, H, W, C)
-    with H <= Hr * M and W <= Wr * M.
+    Input and output: `(regional_tokens, local_tokens)`, float, shapes (B, Hr, Wr, C) and
+    (B, H, W, C) with H <= Hr * M and W <= Wr * M.
 
     Raises:
         ValueError: the regions do not cover the local map, or `gradient_checkpointing` meets
@@ -83,17 +92,18 @@ class RegionalToLocalStage(keras.layers.Layer):
                 dropout_rate,
                 attention_dropout_rate,
                 dtype=dtype,
-                name=f"encoder{i}",
+                name=ENCODER.format(i),
             )
             for i, rate in enumerate(self.drop_path_rates, 1)
         ]
-        for encoder in self.encoders[-1:]:
-            encoder.apart = True  # a classifier reads no local tokens of the last one
-        self.peg = PEG(embed_dim, dtype=dtype, name="peg") if peg else None
+        self.peg = PEG(embed_dim, dtype=dtype, name=PEG_NAME) if peg else None
 
     def new_encoder(self, place, *args, **kwargs):
         """The encoder at a place, from 1; the stages of the ablations have others."""
-        return RegionalToLocalEncoder(*args, **kwargs)
+        encoder = RegionalToLocalEncoder(*args, **kwargs)
+        # a classifier reads no local tokens of the last one
+        encoder.apart = place == len(self.drop_path_rates)
+        return encoder
 
     def build(self, input_shape):
         """Creates the weights for maps of `input_shape`, a pair of shapes."""
@@ -103,9 +113,19 @@ class RegionalToLocalStage(keras.layers.Layer):
             self.peg.build((None, None, None, self.embed_dim))
         self.built = True
 
-    def check_coverage(self, rows, columns, grid, size):
-        """That the regions reach at least as far as the map, by so many rows and columns."""
-        if is_static(rows, columns) and min(rows, columns) < 0:
+    def check_coverage(self, grid, size):
+        """That the regions reach at least as far as the map.
+
+        Args:
+            grid: `(Hr, Wr)`.
+            size: `(H, W)` of the local map.
+
+        Raises:
+            ValueError: they do not.
+        """
+        if is_static(*grid, *size) and any(
+            g * self.window_size < s for g, s in zip(grid, size, strict=True)
+        ):
             raise ValueError(
                 f"{grid[0]}x{grid[1]} regions of window_size={self.window_size} do not cover a "
                 f"local map of {size[0]}x{size[1]} tokens."
@@ -114,42 +134,47 @@ class RegionalToLocalStage(keras.layers.Layer):
     def call(self, inputs, training=False):
         """Maps `(regional_tokens, local_tokens)` to the same shapes."""
         regional, local = inputs
-        batch, grid_height, grid_width, channels = inferred(ops.shape(regional))
-        grid, size = (grid_height, grid_width), ops.shape(local)[1:3]
-        rows = grid_height * self.window_size - size[0]
-        columns = grid_width * self.window_size - size[1]
-        self.check_coverage(rows, columns, grid, size)
-        mask = padding_mask(size, grid, self.window_size)
+        batch, *grid, channels = inferred(ops.shape(regional))
+        as_map, as_rows = (batch, *grid, channels), (batch, grid[0] * grid[1], channels)
+        size = ops.shape(local)[1:3]
+        self.check_coverage(grid, size)
+        layout = (size, grid, self.window_size)
+        mask = padding_mask(*layout)
 
-        def cut(maps):  # (B, H, W, C) -> (B, R, M*M, C)
-            return partition(pad(maps, 0, rows, 0, columns), grid, self.window_size)
-
-        def join(windows):  # (B, R, M*M, C) -> (B, H, W, C)
-            return merge(windows, grid, self.window_size)[:, : size[0], : size[1]]
-
-        # (B, Hr, Wr, C) -> (B, R, C)
-        regional = ops.reshape(regional, (batch, grid_height * grid_width, channels))
-        windows = cut(local)
+        regional = ops.reshape(regional, as_rows)  # (B, Hr, Wr, C) -> (B, R, C)
+        windows = cut_padded(local, *layout)
         for i, encoder in enumerate(self.encoders):
-            regional, windows = self._encode(encoder, regional, windows, mask, training)
+            regional, windows = self.run(encoder, (regional, windows), mask, training)
             if i == 0 and self.peg is not None:
                 # (B, R, C) -> (B, Hr, Wr, C) -> (B, R, C)
-                maps = self.peg(ops.reshape(regional, (batch, *grid, channels)))
-                regional = ops.reshape(maps, (batch, grid_height * grid_width, channels))
-                windows = cut(self.peg(join(windows)))
-        return ops.reshape(regional, (batch, *grid, channels)), join(windows)
+                regional = ops.reshape(self.peg(ops.reshape(regional, as_map)), as_rows)
+                windows = cut_padded(self.peg(join_cropped(windows, *layout)), *layout)
+        return ops.reshape(regional, as_map), join_cropped(windows, *layout)
 
-    def _encode(self, encoder, regional, windows, mask, training):
-        kept = encoder.draw(regional, windows, training)
+    def run(self, encoder, tokens, mask, training):
+        """An encoder on its tokens, computed again in the backward pass if so asked.
 
-        def encode(regional, windows, *kept):
-            return encoder(
-                regional, windows, attention_mask=mask, kept=list(kept), training=training
-            )
+        Args:
+            encoder: one of `self.encoders`.
+            tokens: tuple of the tensors that it takes.
+            mask: optional bool (R, T, T), True = attend.
+            training: bool, whether dropout and stochastic depth are active.
+
+        Returns:
+            What the encoder returns.
+        """
+        # drawn out here: a second computation in there must not draw again
+        kept = encoder.draw(*tokens, training=training)
+
+        count = len(tokens)
+
+        def encode(*tensors):
+            tokens, kept = tensors[:count], list(tensors[count:])
+            return encoder(*tokens, attention_mask=mask, kept=kept, training=training)
 
         if self.gradient_checkpointing and training:
             encode = keras.remat(encode)
-        return encode(regional, windows, *kept)
+        return encode(*tokens, *kept)
 
     def compute_output_shape(self, input_shape):
         """The shapes of the inputs."""

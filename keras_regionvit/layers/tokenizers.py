@@ -7,9 +7,10 @@ M window size, Hr Wr regional grid.
 import keras
 from keras import ops
 
-from keras_regionvit.ops.gelu import gelu_alone
-from keras_regionvit.ops.layer_norm import normalize
-from keras_regionvit.ops.windows import is_static, pad, region_padding
+from keras_regionvit.layers.layer_norm import normalize
+from keras_regionvit.ops.gelu import gelu
+from keras_regionvit.ops.shapes import is_static
+from keras_regionvit.ops.windows import pad, region_padding
 
 
 def _torch_convolution(filters, kernel_size, strides, fan_in, **kwargs):
@@ -26,6 +27,27 @@ def _torch_convolution(filters, kernel_size, strides, fan_in, **kwargs):
     )
 
 
+def _stem_convolutions(stem, embed_dim, patch_size):
+    """`(filters, kernel, stride, padding)` of each convolution of a stem."""
+    if stem == "conv1":
+        return [(embed_dim, max(2 * patch_size, 3), patch_size, max(patch_size - 1, 1))]
+    if stem != "conv3":
+        raise ValueError(
+            f"`stem` must be 'conv1', 'conv3', or 'patch' in a backbone. Received: {stem!r}"
+        )
+    if embed_dim % 4:
+        raise ValueError(
+            "`embed_dim` must be a multiple of 4 with stem='conv3'. "
+            f"Received: embed_dim={embed_dim}"
+        )
+    # p = 4 is 2 * 2 * 1 (paper, Table 2); other sizes spread their factors alike
+    doublings = patch_size.bit_length() - 1
+    strides = [2 ** ((doublings + 2 - i) // 3) for i in range(3)]
+    kernels = [max(2 * stride - 1, 3) for stride in strides]
+    filters = [embed_dim // 4, embed_dim // 2, embed_dim]
+    return [(f, k, s, k // 2) for f, k, s in zip(filters, kernels, strides, strict=True)]
+
+
 def _check_size(shape, smallest=1):
     if any(is_static(size) and size < smallest for size in shape[1:3]):
         raise ValueError(
@@ -39,15 +61,15 @@ class LocalTokenizer(keras.layers.Layer):
     """One token for each patch, by one or three convolutions.
 
     Args:
-        embed_dim: C; a multiple of 4 with the stem "conv3".
-        patch_size: p, a power of two.
+        embed_dim: int C; a multiple of 4 with the stem "conv3".
+        patch_size: int p, a power of two.
         stem: "conv1", a convolution of kernel 2p; or "conv3", three of kernel 3 with
             C / 4, C / 2 and C channels and norm and GELU between.
-        image_channels: K.
-        gradient_checkpointing: keep only the image for the backward pass of training and compute
-            the rest anew: less memory, more time.
+        image_channels: int, K.
+        gradient_checkpointing: bool, keep only the image for the backward pass of training and
+            compute the rest again: less memory, more time.
 
-    Input shape: (B, H, W, K). Output shape: (B, H / p, W / p, C), rounded as the
+    Input shape: (B, H, W, K), float. Output shape: (B, H / p, W / p, C), rounded as the
     convolutions do.
 
     Raises:
@@ -74,39 +96,19 @@ class LocalTokenizer(keras.layers.Layer):
         self.embed_dim, self.patch_size, self.stem = embed_dim, patch_size, stem
         self.image_channels = image_channels
         self.gradient_checkpointing = gradient_checkpointing
-        if stem == "conv1":
-            plan = [(embed_dim, max(2 * patch_size, 3), patch_size)]
-            self.paddings = [max(patch_size - 1, 1)]
-        elif stem == "conv3":
-            if embed_dim % 4:
-                raise ValueError(
-                    "`embed_dim` must be a multiple of 4 with stem='conv3'. "
-                    f"Received: embed_dim={embed_dim}"
-                )
-            # p = 4 is 2 * 2 * 1 (paper, Table 2); other sizes spread their factors alike
-            doublings = patch_size.bit_length() - 1
-            strides = [2 ** ((doublings + 2 - i) // 3) for i in range(3)]
-            kernels = [max(2 * stride - 1, 3) for stride in strides]
-            filters = [embed_dim // 4, embed_dim // 2, embed_dim]
-            plan = list(zip(filters, kernels, strides, strict=True))
-            self.paddings = [kernel // 2 for kernel in kernels]
-        else:
-            raise ValueError(
-                f"`stem` must be 'conv1', 'conv3', or 'patch' in a backbone. Received: {stem!r}"
-            )
-        self.plan = plan
-        # "conv1" has a kernel of more pixels than its padding adds
-        self.smallest = max(1, plan[0][1] - 2 * self.paddings[0])
+        self.convolutions = _stem_convolutions(stem, embed_dim, patch_size)
+        _, kernel, _, padding = self.convolutions[0]
+        self.smallest = max(1, kernel - 2 * padding)  # "conv1": the kernel exceeds its padding
         dtype = self.dtype_policy
         self.convs, self.norms = [], []
         channels = image_channels
-        for i, (width, kernel, stride) in enumerate(plan, 1):
+        for i, (filters, kernel, stride, _) in enumerate(self.convolutions, 1):
             fan_in = channels * kernel * kernel
             self.convs.append(
-                _torch_convolution(width, kernel, stride, fan_in, dtype=dtype, name=f"conv{i}")
+                _torch_convolution(filters, kernel, stride, fan_in, dtype=dtype, name=f"conv{i}")
             )
-            channels = width
-        for i in range(1, len(plan)):
+            channels = filters
+        for i in range(1, len(self.convolutions)):
             norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name=f"norm{i}")
             self.norms.append(norm)
 
@@ -114,11 +116,11 @@ class LocalTokenizer(keras.layers.Layer):
         """Creates the weights for images of `input_shape` (B, H, W, K)."""
         _check_size(input_shape, self.smallest)
         channels = self.image_channels
-        for conv, (width, _, _) in zip(self.convs, self.plan, strict=True):
+        for conv, (filters, *_) in zip(self.convs, self.convolutions, strict=True):
             conv.build((None, None, None, channels))
-            channels = width
-        for norm, (width, _, _) in zip(self.norms, self.plan, strict=False):
-            norm.build((None, width))
+            channels = filters
+        for norm, (filters, *_) in zip(self.norms, self.convolutions, strict=False):
+            norm.build((None, filters))
         self.built = True
 
     def call(self, inputs, training=False):
@@ -133,16 +135,16 @@ class LocalTokenizer(keras.layers.Layer):
         return tokens(inputs)
 
     def _tokens(self, x, training):
-        for i, (conv, padding) in enumerate(zip(self.convs, self.paddings, strict=True)):
+        for i, (conv, (*_, padding)) in enumerate(zip(self.convs, self.convolutions, strict=True)):
             x = conv(pad(x, padding, padding, padding, padding))
             if i < len(self.norms):
-                x = gelu_alone(normalize(x, self.norms[i], training), training)
+                x = gelu(normalize(x, self.norms[i], training), training)
         return x
 
     def compute_output_shape(self, input_shape):
         """The image's sizes through the convolutions; `None` stays `None`."""
         sizes = list(input_shape[1:3])
-        for (_, kernel, stride), padding in zip(self.plan, self.paddings, strict=True):
+        for _, kernel, stride, padding in self.convolutions:
             sizes = [s and (s + 2 * padding - kernel) // stride + 1 for s in sizes]
         return (input_shape[0], *sizes, self.embed_dim)
 
@@ -165,11 +167,11 @@ class RegionalTokenizer(keras.layers.Layer):
     An image that does not divide into regions is padded with zeros on all sides.
 
     Args:
-        embed_dim: C.
-        region: pixels per region side, patch size times window size.
-        image_channels: K.
+        embed_dim: int, C.
+        region: int, pixels per region side, patch size times window size.
+        image_channels: int, K.
 
-    Input shape: (B, H, W, K). Output shape: (B, Hr, Wr, C).
+    Input shape: (B, H, W, K), float. Output shape: (B, Hr, Wr, C).
 
     Raises:
         ValueError: the image is empty.

@@ -1,19 +1,32 @@
-"""The exact GELU (Hendrycks and Gimpel, 2016), lean in training."""
+"""The exact GELU (Hendrycks and Gimpel, 2016), alone and before a product, lean in training.
+
+TensorFlow keeps five tensors of the size of the input for the backward pass of the plain formula;
+the lean forms keep the input alone and compute Phi once more. With the plain ones the peak of a
+training step is 1,621 MiB instead of 947.
+
+Phi is the distribution function of the standard normal, phi its density. C channels, D units.
+"""
 
 import math
 
 import keras
 from keras import ops
 
+from keras_regionvit.ops.gradients import after, with_gradient
 
-def gelu(x):
-    """`x * Phi(x)`, Phi the distribution function of the standard normal.
+
+def plain_gelu(x):
+    """`x * Phi(x)`.
 
     Args:
-        x: a float tensor of any shape.
+        x: float tensor of any shape.
 
     Returns:
         A tensor of the shape and dtype of `x`.
+
+    Example:
+
+    >>> plain_gelu(keras.ops.ones((1,)))  # 0.8413
     """
     dtype = keras.backend.standardize_dtype(x.dtype)
     if keras.backend.backend() == "tensorflow" and dtype == "float32":
@@ -23,83 +36,79 @@ def gelu(x):
     return ops.gelu(x, approximate=False)
 
 
-def gelu_alone(x, training=False):
-    """`gelu(x)`, lean in training: what is kept for the backward pass is `x` alone.
+def gelu(x, training=False):
+    """`plain_gelu(x)`, lean in training: what is kept for the backward pass is `x` alone.
 
     Args:
-        x: a float tensor of rank 2 or more.
-        training: whether a backward pass follows.
+        x: float tensor of rank 2 or more.
+        training: bool, whether a backward pass follows.
 
     Returns:
         A tensor of the shape and dtype of `x`.
     """
     lean = training and keras.backend.backend() == "tensorflow"
-    return _lean_gelu(x) if lean else gelu(x)
+    return _lean_gelu(x) if lean else plain_gelu(x)
 
 
-@ops.custom_gradient
-def _lean_gelu(x):
-    def gradient(*args, upstream=None):
-        upstream = args[0] if upstream is None else upstream
-        slope = _twice(x, upstream) + x * _density(x, upstream)
-        return 0.5 * upstream * slope
-
-    return gelu(x), gradient
+def _gelu_gradient(x, upstream):
+    return 0.5 * upstream * (_twice_phi(x, upstream) + x * _twice_density(x, upstream))
 
 
-def _twice(x, upstream):
-    """`2 Phi(x)`, Phi the distribution, once `upstream` is there."""
+_lean_gelu = with_gradient(plain_gelu, _gelu_gradient)
+
+
+def _twice_phi(x, upstream):
+    """`2 Phi(x)`, once `upstream` is there."""
     return 1 + ops.erf(x * after(upstream, math.sqrt(0.5)))
 
 
-def _density(x, upstream):
-    """`2 phi(x)`, phi the density, once `upstream` is there."""
+def _twice_density(x, upstream):
+    """`2 phi(x)`, once `upstream` is there."""
     scaled = x * after(upstream, math.sqrt(0.5))
     return ops.exp(0.5 * math.log(2 / math.pi) - scaled * scaled)
 
 
-def gelu_dense(x, layer, training=False):
-    """`layer(gelu(x))`, lean in training.
+def plain_gelu_dense(x, kernel, bias):
+    """`plain_gelu(x) @ kernel + bias`.
 
     Args:
-        x: (rows, C).
-        layer: a `keras.layers.Dense` without activation, with a bias.
-        training: whether a backward pass follows. TensorFlow would then keep five tensors of
-            the size of `x` for it; here it keeps `x` alone and computes `Phi(x)` once more.
+        x: float tensor (rows, C).
+        kernel: tensor (C, D) of the dtype of `x`.
+        bias: tensor (D,) of the dtype of `x`.
 
     Returns:
-        (rows, units) of the dtype of `x`.
+        A tensor (rows, D) of the dtype of `x`.
     """
-    lean = training and keras.backend.backend() == "tensorflow"
-    if not lean or layer.quantization_mode is not None:
-        return layer(gelu(x))
-    return _lean(x, ops.cast(layer.kernel, x.dtype), ops.cast(layer.bias, x.dtype))
+    return ops.matmul(plain_gelu(x), kernel) + bias
 
 
-@ops.custom_gradient
-def _lean(x, kernel, bias):
-    def gradient(*args, upstream=None):
-        upstream = args[0] if upstream is None else upstream
-        half = 0.5 * upstream  # here, where it is cheap
-        twice = _twice(x, upstream)
-        kernel_gradient = ops.einsum("rc,ru->cu", x * twice, half)
-        # each when the one before is done: so fewer tensors of the size of `x` live at a time
-        slope = twice + x * _density(x, kernel_gradient[:1])
-        half = half * after(slope[:1], 1.0)
-        return (
-            ops.einsum("ru,cu->rc", half, kernel) * slope,
-            kernel_gradient,
-            ops.cast(ops.sum(ops.cast(upstream, "float32"), axis=0), upstream.dtype),
-        )
+def gelu_dense(x, kernel, bias):
+    """`plain_gelu_dense`, lean where a backward pass follows: `x` alone is kept for it.
 
-    return ops.matmul(gelu(x), kernel) + bias, gradient
+    Args:
+        x: float tensor (rows, C).
+        kernel: tensor (C, D) of the dtype of `x`, no variable.
+        bias: tensor (D,) of the dtype of `x`, no variable.
 
-
-def after(upstream, value):
-    """`value` for each row, (..., 1), not to be had before `upstream`, such as a gradient.
-
-    TensorFlow computes what it can as soon as it can: what a backward pass makes anew from its
-    input alone would be made during the forward pass, and kept.
+    Returns:
+        A tensor (rows, D) of the dtype of `x`.
     """
-    first = upstream[..., :1]
-    return ops.cast(ops.where(ops.equal(first, first), value, math.nan), first.dtype)
+    return _lean_gelu_dense(x, kernel, bias)
+
+
+def _gelu_dense_gradient(x, kernel, bias, upstream):
+    half = 0.5 * upstream  # (rows, D), cheaper to halve than (rows, C)
+    twice_phi = _twice_phi(x, upstream)
+    kernel_gradient = ops.einsum("rc,rd->cd", x * twice_phi, half)
+    # Each of the following waits for the one before, so that fewer tensors of the size of `x`
+    # live at a time.
+    slope = twice_phi + x * _twice_density(x, kernel_gradient[:1])
+    half = half * after(slope[:1], 1.0)
+    return (
+        ops.einsum("rd,cd->rc", half, kernel) * slope,
+        kernel_gradient,
+        ops.cast(ops.sum(ops.cast(upstream, "float32"), axis=0), upstream.dtype),
+    )
+
+
+_lean_gelu_dense = with_gradient(plain_gelu_dense, _gelu_dense_gradient)

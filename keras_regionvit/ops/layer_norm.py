@@ -1,4 +1,7 @@
-"""Layer normalisation over channels, lean on TensorFlow."""
+"""Layer normalisation of rows: the plain formula, and forms that are lean on TensorFlow.
+
+C channels.
+"""
 
 import contextlib
 import contextvars
@@ -8,8 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_regionvit.ops.gelu import after
-from keras_regionvit.ops.windows import inferred
+from keras_regionvit.ops.gradients import after, with_gradient
 from keras_regionvit.ops.xla import compiled_by_xla
 
 FUSED_EPSILON = 1e-3  # of TensorFlow's operation for a norm with constants (2.21)
@@ -32,109 +34,88 @@ def norms_for_other_runtimes():
         _for_others.reset(token)
 
 
-@keras.saving.register_keras_serializable(package="keras_regionvit")
-class LayerNorm(keras.layers.LayerNormalization):
-    """`keras.layers.LayerNormalization`, lean on TensorFlow: see `normalize`.
-
-    Args: as of `keras.layers.LayerNormalization`, but only the last axis is
-        normalised, with gamma and beta.
-
-    Example:
-
-    >>> LayerNorm(epsilon=1e-6)(keras.ops.ones((2, 49, 96))).shape
-    (2, 49, 96)
-    """
-
-    def call(self, inputs, training=False):
-        """Normalises (..., C)."""
-        if keras.backend.backend() != "tensorflow":
-            return super().call(inputs)
-        return normalize(inputs, self, training)
-
-
-def normalize(inputs, layer, training=False):
-    """What `layer` gives for `inputs`, in less time and memory on TensorFlow.
+def layer_norm(x, gamma, beta, epsilon, training=False):
+    """`plain_layer_norm` in the form that takes least time and memory on TensorFlow.
 
     Args:
-        inputs: (..., C).
-        layer: a built `keras.layers.LayerNormalization` over the last axis.
-        training: whether a backward pass follows. TensorFlow would then keep the factor of every
-            element, a second tensor of the size of `inputs`; here it keeps `inputs` alone.
+        x: float tensor (rows, C), float32 or wider.
+        gamma: tensor (C,) of the dtype of `x`.
+        beta: tensor (C,) of the dtype of `x`.
+        epsilon: float, added to the variance.
+        training: bool, whether a backward pass follows. TensorFlow would then keep the factor of
+            every element, a second tensor of the size of `x`; here it keeps `x` alone. With
+            TensorFlow's gradient of the plain formula the peak of a training step is 1,157 MiB
+            instead of 947, with that of the fused form 1,288.
 
     Returns:
-        A tensor of the shape of `inputs`, of the compute dtype of `layer`.
+        A tensor (rows, C) of the dtype of `x`.
     """
-    if keras.backend.backend() != "tensorflow":
-        return layer(inputs)
-    x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-    gamma, beta = (ops.cast(weight, x.dtype) for weight in (layer.gamma, layer.beta))
-    rows = ops.reshape(x, (-1, x.shape[-1]))  # (..., C) -> (rows, C)
-    norm = _lean_norm if training else _form(rows, layer.epsilon)
-    rows = norm(layer.epsilon)(rows, gamma, beta)
-    return ops.cast(ops.reshape(rows, inferred(ops.shape(inputs))), layer.compute_dtype)
+    if training:
+        return _lean_layer_norm(x, gamma, beta, epsilon)
+    return _fastest(x, epsilon)(x, gamma, beta, epsilon)
 
 
-def _form(x, epsilon):
-    """The form of a norm of `x`, (rows, C), that is the fastest where it runs."""
+def plain_layer_norm(x, gamma, beta, epsilon):
+    """`(x - mean) / sqrt(variance + epsilon) * gamma + beta`; arguments as of `layer_norm`."""
+    # a tuple of axes, a division by a root: so OpenVINO knows it as a norm
+    centred = x - ops.mean(x, axis=(1,), keepdims=True)
+    variance = ops.mean(ops.square(centred), axis=(1,), keepdims=True)
+    return centred / ops.sqrt(variance + epsilon) * gamma + beta
+
+
+def fused_layer_norm(x, gamma, beta, epsilon):
+    """The same as one operation of TensorFlow's on a CPU; for float32 and a positive `epsilon`.
+
+    TensorFlow makes one operation of what is between the first and the last line, provided that
+    it is written just so, in this rank, and that what stands for gamma and beta are constants,
+    unlike a model's weights. 1e-30 is lost when added; a 0 would be taken out, and with it the
+    one operation. That takes 1e-3 for epsilon, whatever is written here: so rows are scaled until
+    1e-3 is to them what `epsilon` is to the rows given. It fails in float64.
+
+    With the plain formula inference takes 1.02 times the processor time, and 94 MiB at its peak
+    instead of 75.
+    """
+    x = x * math.sqrt(FUSED_EPSILON / epsilon)
+    mean = ops.mean(x, axis=1, keepdims=True)
+    variance = ops.mean(ops.square(x - mean), axis=1, keepdims=True)
+    scale = ops.rsqrt(variance + FUSED_EPSILON)
+    ones, nothing = (np.full(x.shape[-1:], value, "float32") for value in (1.0, 1e-30))
+    scale = scale * ones
+    return (x * scale + (nothing - mean * scale)) * gamma + beta
+
+
+def _fastest(x, epsilon):
+    """The form for `x` where it is computed; XLA and other runtimes fuse the plain one."""
     fusible = epsilon > 0 and keras.backend.standardize_dtype(x.dtype) == "float32"
-    return _fused if fusible and not (compiled_by_xla(x) or _for_others.get()) else _plain
+    elsewhere = compiled_by_xla(x) or _for_others.get()
+    return fused_layer_norm if fusible and not elsewhere else plain_layer_norm
 
 
-def _plain(epsilon):
-    """A function that normalises `(rows (rows, C), gamma (C,), beta (C,))`."""
-
-    def norm(x, gamma, beta):
-        # a tuple of axes, a division by a root: so OpenVINO knows it as a norm
-        centred = x - ops.mean(x, axis=(1,), keepdims=True)
-        variance = ops.mean(ops.square(centred), axis=(1,), keepdims=True)
-        return centred / ops.sqrt(variance + epsilon) * gamma + beta
-
-    return norm
-
-
-def _fused(epsilon):
-    """The same as one operation of TensorFlow's on a CPU.
-
-    It makes one operation of what is between the first and the last line, provided that it is
-    written just so, in this rank, and that what stands for gamma and beta are constants, unlike a
-    model's weights. 1e-30 is lost when added; a 0 would be taken out, and with it the one
-    operation. That takes 1e-3 for epsilon, whatever is written here: so rows are scaled until
-    1e-3 is to them what epsilon is to the rows given. It fails in float64.
-    """
-
-    def norm(x, gamma, beta):
-        x = x * math.sqrt(FUSED_EPSILON / epsilon)
-        mean = ops.mean(x, axis=1, keepdims=True)
-        variance = ops.mean(ops.square(x - mean), axis=1, keepdims=True)
-        scale = ops.rsqrt(variance + FUSED_EPSILON)
-        ones, nothing = (np.full(x.shape[-1:], value, "float32") for value in (1.0, 1e-30))
-        scale = scale * ones
-        return (x * scale + (nothing - mean * scale)) * gamma + beta
-
-    return norm
-
-
-def _lean_norm(epsilon):
+def _lean_layer_norm(x, gamma, beta, epsilon):
     """The same, with a backward pass that starts from the rows alone."""
 
-    @ops.custom_gradient
     def norm(x, gamma, beta):
-        def gradient(*args, upstream=None):
-            upstream = args[0] if upstream is None else upstream
-            # not as in `_fused`: what both compute would be kept, and the form broken up
-            share = ops.full((x.shape[-1], 1), 1 / x.shape[-1], x.dtype)
-            centred = x - (ops.matmul(x, share) + after(upstream, 0.0))
-            inverse = ops.rsqrt(ops.matmul(ops.square(centred), share) + epsilon)
-            standard = centred * inverse
-            aligned = upstream * standard
-            weights = ops.expand_dims(gamma / x.shape[-1], 1)
-            towards = standard * ops.matmul(aligned, weights) + ops.matmul(upstream, weights)
-            return (
-                (upstream * gamma - towards) * inverse,
-                ops.sum(aligned, axis=0),
-                ops.sum(upstream, axis=0),
-            )
+        return _fastest(x, epsilon)(x, gamma, beta, epsilon)
 
-        return _form(x, epsilon)(epsilon)(x, gamma, beta), gradient
+    def gradient(x, gamma, _, upstream):
+        return _gradient(x, gamma, epsilon, upstream)
 
-    return norm
+    return with_gradient(norm, gradient)(x, gamma, beta)
+
+
+def _gradient(x, gamma, epsilon, upstream):
+    """The gradients of the rows, of gamma and of beta."""
+    # means by products, not as in `fused_layer_norm`: what both compute would be kept, and the
+    # one operation broken up
+    share = ops.full((x.shape[-1], 1), 1 / x.shape[-1], x.dtype)
+    centred = x - (ops.matmul(x, share) + after(upstream, 0.0))
+    inverse = ops.rsqrt(ops.matmul(ops.square(centred), share) + epsilon)
+    standard = centred * inverse
+    aligned = upstream * standard
+    weights = ops.expand_dims(gamma / x.shape[-1], 1)
+    towards = standard * ops.matmul(aligned, weights) + ops.matmul(upstream, weights)
+    return (
+        (upstream * gamma - towards) * inverse,
+        ops.sum(aligned, axis=0),
+        ops.sum(upstream, axis=0),
+    )

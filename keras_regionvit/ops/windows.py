@@ -1,4 +1,4 @@
-"""Cutting maps into regions: padding, partition, merge and the mask of padded tokens.
+"""Cutting maps into regions and putting them together; the mask of padded tokens.
 
 B batch, H W size of the local map, C channels, M window size,
 Hr Wr size of the regional grid, R = Hr * Wr regions, T = 1 + M * M tokens a region.
@@ -10,15 +10,7 @@ the arithmetic belongs in `Layer.call`, never on symbolic Keras tensors.
 import numpy as np
 from keras import ops
 
-
-def is_static(*sizes):
-    """Whether all `sizes` are plain integers."""
-    return all(isinstance(size, (int, np.integer)) for size in sizes)
-
-
-def inferred(shape):
-    """`shape` with -1 for the batch where all else is known: a reshape then needs no arithmetic."""
-    return (-1, *shape[1:]) if is_static(*shape[1:]) else shape
+from keras_regionvit.ops.shapes import is_static
 
 
 def region_padding(height, width, region):
@@ -28,12 +20,17 @@ def region_padding(height, width, region):
     gains a whole region: so does the official release.
 
     Args:
-        height: rows of the image, an int or an integer scalar tensor.
-        width: its columns, likewise.
-        region: pixels per region side, int.
+        height: int or integer scalar tensor, rows of the image.
+        width: likewise, its columns.
+        region: int, pixels per region side.
 
     Returns:
         `(rows, columns)` to add, of the type of the inputs.
+
+    Example:
+
+    >>> region_padding(224, 230, 28)
+    (28, 22)
     """
     rows, columns = height % region, width % region
     needed = (rows + columns + 2 * region - 1) // (2 * region)  # 0 if both fit, else 1
@@ -41,7 +38,18 @@ def region_padding(height, width, region):
 
 
 def pad(maps, rows_before, rows_after, columns_before, columns_after):
-    """Pads `maps` (B, H, W, C) with zeros, at no cost where the padding is statically none."""
+    """Pads maps with zeros, at no cost where the padding is statically none.
+
+    Args:
+        maps: tensor (B, H, W, C).
+        rows_before: int or integer scalar tensor, rows of zeros above.
+        rows_after: likewise, below.
+        columns_before: likewise, columns of zeros on the left.
+        columns_after: likewise, on the right.
+
+    Returns:
+        A tensor (B, rows_before + H + rows_after, columns_before + W + columns_after, C).
+    """
     padding = (rows_before, rows_after, columns_before, columns_after)
     if is_static(*padding) and not any(padding):
         return maps
@@ -52,12 +60,12 @@ def partition(maps, grid, window_size):
     """Cuts a local map into the windows of its regions.
 
     Args:
-        maps: (B, Hr * M, Wr * M, C).
+        maps: tensor (B, Hr * M, Wr * M, C).
         grid: `(Hr, Wr)`.
-        window_size: M, int.
+        window_size: int, M.
 
     Returns:
-        (B, R, M * M, C), regions and tokens in row-major order.
+        A tensor (B, R, M * M, C), regions and tokens in row-major order.
     """
     grid_height, grid_width = grid
     channels = maps.shape[-1]
@@ -71,12 +79,12 @@ def merge(windows, grid, window_size):
     """The inverse of `partition`.
 
     Args:
-        windows: (B, R, M * M, C).
+        windows: tensor (B, R, M * M, C).
         grid: `(Hr, Wr)` with Hr * Wr == R.
-        window_size: M, int.
+        window_size: int, M.
 
     Returns:
-        (B, Hr * M, Wr * M, C).
+        A tensor (B, Hr * M, Wr * M, C).
     """
     grid_height, grid_width = grid
     channels = windows.shape[-1]
@@ -84,6 +92,37 @@ def merge(windows, grid, window_size):
     x = ops.reshape(windows, (-1, grid_height, grid_width, window_size, window_size * channels))
     x = ops.transpose(x, (0, 1, 3, 2, 4))  # -> (B, Hr, M, Wr, M*C)
     return ops.reshape(x, (-1, grid_height * window_size, grid_width * window_size, channels))
+
+
+def cut_padded(maps, size, grid, window_size):
+    """`partition` of maps that are padded at the bottom and right to fill the grid.
+
+    Args:
+        maps: tensor (B, H, W, C) with H <= Hr * M and W <= Wr * M.
+        size: `(H, W)`.
+        grid: `(Hr, Wr)`.
+        window_size: int, M.
+
+    Returns:
+        A tensor (B, R, M * M, C).
+    """
+    rows, columns = (g * window_size - s for g, s in zip(grid, size, strict=True))
+    return partition(pad(maps, 0, rows, 0, columns), grid, window_size)
+
+
+def join_cropped(windows, size, grid, window_size):
+    """The inverse of `cut_padded`: `merge` without the padding.
+
+    Args:
+        windows: tensor (B, R, M * M, C).
+        size: `(H, W)` of the map before padding.
+        grid: `(Hr, Wr)`.
+        window_size: int, M.
+
+    Returns:
+        A tensor (B, H, W, C).
+    """
+    return merge(windows, grid, window_size)[:, : size[0], : size[1]]
 
 
 def padding_mask(size, grid, window_size):
@@ -96,10 +135,10 @@ def padding_mask(size, grid, window_size):
     Args:
         size: `(H, W)` of the local map before padding.
         grid: `(Hr, Wr)`.
-        window_size: M, int.
+        window_size: int, M.
 
     Returns:
-        Boolean (R, T, T), True = attend; a NumPy array for static sizes, and `None`
+        A bool tensor (R, T, T), True = attend; a NumPy array for static sizes, and `None`
         where nothing is padded.
     """
     static = is_static(*size, *grid)

@@ -5,6 +5,13 @@ A backbone without regional tokens is classified by its local ones.
 
 import keras
 
+from keras_regionvit.backbone import IMAGE
+
+# The names of the layers on the backbone, in their order; loading and serving know them by these.
+NORM = "norm"
+POOL = "avg_pool"
+HEAD = "predictions"
+
 
 def build_classifier(
     backbone, classes=1000, classifier_activation="softmax", inputs=None, name=None
@@ -13,13 +20,13 @@ def build_classifier(
 
     Args:
         backbone: a `RegionViTBackbone`.
-        classes: width of the last layer.
-        classifier_activation: its activation, `None` for logits.
+        classes: int, width of the last layer.
+        classifier_activation: its activation, a name or function; `None` for logits.
         inputs: optional Keras tensor (B, H, W, channels) that the backbone is called on.
-        name: name of the model.
+        name: optional str, name of the model.
 
     Returns:
-        A functional `Classifier`: images to (B, classes) in float32.
+        A functional `Classifier`: images (B, H, W, channels), float, to (B, classes), float32.
 
     Example:
 
@@ -27,32 +34,48 @@ def build_classifier(
     >>> model = build_classifier(backbone, classes=10)
     """
     if inputs is None:
-        inputs = keras.Input(backbone.input.shape[1:], name="image")
+        inputs = keras.Input(backbone.input.shape[1:], name=IMAGE)
     x = normed_tokens(backbone, inputs)
     # Head and softmax stay float32 under mixed precision.
-    x = keras.layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(x)
+    x = keras.layers.GlobalAveragePooling2D(name=POOL, dtype="float32")(x)
     outputs = keras.layers.Dense(
         classes,
         activation=classifier_activation,
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
         dtype="float32",
-        name="predictions",
+        name=HEAD,
     )(x)
     return model_of(inputs, outputs, name)
 
 
 def normed_tokens(backbone, inputs):
-    """The regional tokens (B, Hr, Wr, C), or else the local ones, under the final norm."""
-    swin = backbone.attention == "shifted_window"
-    norm = keras.layers.LayerNormalization(
-        epsilon=1e-5 if swin else 1e-6, dtype=backbone.policy, name="norm"
-    )
+    """The tokens that are classified, under the final norm.
+
+    Args:
+        backbone: a `RegionViTBackbone`.
+        inputs: Keras tensor (B, H, W, channels).
+
+    Returns:
+        A Keras tensor, the regional tokens (B, Hr, Wr, C), or the local ones if there are no
+        others.
+    """
+    epsilon = 1e-5 if backbone.attention == "shifted_window" else 1e-6  # as Swin has it
+    norm = keras.layers.LayerNormalization(epsilon=epsilon, dtype=backbone.policy, name=NORM)
     maps = backbone(inputs)
     return norm(maps["regional_tokens" if backbone.regional_tokens else "local_tokens"])
 
 
 def model_of(inputs, outputs, name):
-    """The model from what `inputs` was made of to `outputs`."""
+    """The model from what `inputs` was made of to `outputs`.
+
+    Args:
+        inputs: Keras tensor that the backbone was called on.
+        outputs: Keras tensor.
+        name: optional str, name of the model.
+
+    Returns:
+        A functional `Classifier`.
+    """
     sources = keras.utils.get_source_inputs(inputs)
     # one image stays one tensor, not a list of one: Keras minds the difference
     return Classifier(sources[0] if len(sources) == 1 else sources, outputs, name=name)

@@ -5,9 +5,10 @@ import os
 import pathlib
 import re
 import tempfile
-import urllib.error
 
 import keras
+
+from keras_regionvit.files import replacing
 
 
 def is_url(text):
@@ -36,6 +37,7 @@ def download(url):
 
     Raises:
         ValueError: the file cannot be fetched, or its checksum is another.
+        WriteError: it cannot be written to the cache.
 
     Example:
 
@@ -53,7 +55,10 @@ def download(url):
     target = cache_folder() / f"{key}-{name}"
     if target.is_file():
         return str(target)
-    with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+    with (
+        replacing(target) as aside,
+        tempfile.TemporaryDirectory(dir=cache_folder()) as folder,
+    ):
         try:
             path = keras.utils.get_file(
                 name,
@@ -63,7 +68,7 @@ def download(url):
                 file_hash=digest.lower() or None,
                 hash_algorithm="sha256",
             )
-        except (Exception, urllib.error.URLError) as error:
+        except Exception as error:
             raise ValueError(f"{address} cannot be downloaded: {error}") from error
-        os.replace(path, target)
+        os.replace(path, aside)
     return str(target)

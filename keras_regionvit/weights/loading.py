@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_regionvit.backbone import SWITCHES, RegionViTBackbone
+from keras_regionvit.tasks.classification import HEAD, NORM
 from keras_regionvit.weights import official
 from keras_regionvit.weights.torch_file import read_torch_file
 
@@ -41,6 +42,25 @@ def load_official_weights(model, source, *, skip_head=False):
         arrays, origin = source, "`source`"
     else:
         arrays, origin = read_torch_file(source), os.fspath(source)
+    return load_official_arrays(model, arrays, origin, skip_head=skip_head)
+
+
+def load_official_arrays(model, arrays, origin, *, skip_head=False):
+    """Loads arrays under official keys, as `load_official_weights` does.
+
+    Args:
+        model: a `RegionViTBackbone`, or a model of this package that holds one.
+        arrays: `{official key: array}`.
+        origin: where they come from, for messages.
+        skip_head: leave the classifier's last layer as it is.
+
+    Returns:
+        Official keys that `arrays` lacks and need not have.
+
+    Raises:
+        ValueError: `model` holds no backbone, or keys are missing, unexpected or misshapen; the
+            model is then as it was.
+    """
     prefix = official.DETECTOR_PREFIX
     if any(key.startswith(prefix) for key in arrays):
         arrays = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
@@ -50,22 +70,8 @@ def load_official_weights(model, source, *, skip_head=False):
         variables = {k: v for k, v in variables.items() if not k.startswith("head.")}
         ignored.add("head")
     arrays = {k: np.asarray(v) for k, v in arrays.items() if k.split(".")[0] not in ignored}
-
-    accepted = {twin for key in variables for twin in official.twin_keys(key)}
     absent = [key for key in variables if key not in arrays]
-    missing = [key for key in absent if not official.is_optional(key)]
-    unexpected = sorted(set(arrays) - accepted)
-    misshapen = [
-        f"{key}: {tuple(arrays[key].shape)} for {official.official_shape(key, variable.shape)}"
-        for key, variable in variables.items()
-        if key in arrays and not official.fits(key, arrays[key].shape, tuple(variable.shape))
-    ]
-    if missing or unexpected or misshapen:
-        raise ValueError(
-            f"{origin} does not fit the model {model.name!r}: "
-            f"missing {_listed(missing)}; unexpected {_listed(unexpected)}; "
-            f"of another shape (file for model) {_listed(misshapen)}."
-        )
+    _check_fit(arrays, variables, f"{origin} does not fit the model {model.name!r}")
     values = {}
     for key, variable in variables.items():
         shape = tuple(variable.shape)
@@ -75,7 +81,24 @@ def load_official_weights(model, source, *, skip_head=False):
             values[key] = official.optional_value(key, shape)
     for key, variable in variables.items():
         variable.assign(values[key])
-    return [key for key in absent if key not in missing]
+    return absent
+
+
+def _check_fit(arrays, variables, problem):
+    """That there is an array for each variable and none besides."""
+    accepted = {twin for key in variables for twin in official.twin_keys(key)}
+    missing = [key for key in variables if key not in arrays and not official.is_optional(key)]
+    unexpected = sorted(set(arrays) - accepted)
+    misshapen = [
+        f"{key}: {tuple(arrays[key].shape)} for {official.official_shape(key, variable.shape)}"
+        for key, variable in variables.items()
+        if key in arrays and not official.fits(key, arrays[key].shape, tuple(variable.shape))
+    ]
+    if missing or unexpected or misshapen:
+        raise ValueError(
+            f"{problem}: missing {_listed(missing)}; unexpected {_listed(unexpected)}; "
+            f"of another shape (file for model) {_listed(misshapen)}."
+        )
 
 
 def official_state_dict(model):
@@ -117,7 +140,7 @@ def _official_variables(model):
     variables = list(backbone.weights)
     if model is not backbone:
         for layer in model.layers:
-            if layer.name in ("norm", "predictions"):
+            if layer.name in (NORM, HEAD):
                 variables += layer.weights
     # windows and masks have no names, but the official model has them one way only
     for switch in ("local_keys", "overlap", "attention"):

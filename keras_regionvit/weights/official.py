@@ -11,12 +11,25 @@ import re
 
 import numpy as np
 
+from keras_regionvit.backbone import (
+    DOWNSAMPLING,
+    LEVEL,
+    LOCAL_TOKENIZER,
+    REGIONAL_TOKENIZER,
+    STAGE,
+)
+from keras_regionvit.layers.stage import ENCODER, PEG_NAME
+from keras_regionvit.tasks.classification import HEAD, NORM
+from keras_regionvit.weights import resize
+
 # Official files list the downsampling weights twice: `proj` and `proj_cls` are one module.
 _TWIN = (".block.0.proj.", ".block.0.proj_cls.")
 DETECTOR_PREFIX = "backbone.bottom_up.model."
 
 _DENSE = r"(qkv|attn\.proj|fc1|fc2|head)\.weight$"
 _KIND = {"kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}
+_NUMBER = r"(\d+)"
+_IN_ENCODER = f"{STAGE.format(_NUMBER)}/{ENCODER.format(_NUMBER)}"
 _ENCODER = {
     "regional_norm": "norm0",
     "local_norm": "norm1",
@@ -40,23 +53,23 @@ def official_key(path, stem, first_level):
         The key, for a downsampling variable the one under `proj`.
     """
     module, _, leaf = path.rpartition("/")
-    if found := re.fullmatch(r"stage(\d+)/encoder(\d+)/attention/position_bias_table", path):
+    if found := re.fullmatch(f"{_IN_ENCODER}/attention/position_bias_table", path):
         return f"layers.{int(found[1]) - 1}.block.{found[2]}.attn.rel_pos"
     kind = _KIND[leaf]
-    if module in ("norm", "predictions"):
-        return f"{'norm' if module == 'norm' else 'head'}.{kind}"
-    if module == "regional_tokenizer/conv":
+    if module in (NORM, HEAD):
+        return f"{'norm' if module == NORM else 'head'}.{kind}"
+    if module == f"{REGIONAL_TOKENIZER}/conv":
         return f"cls_token.proj.{kind}"
-    if found := re.fullmatch(r"local_tokenizer/(conv|norm)(\d)", module):
+    if found := re.fullmatch(rf"{LOCAL_TOKENIZER}/(conv|norm)(\d)", module):
         place = 3 * (int(found[2]) - 1) + (found[1] == "norm")
         return f"patch_embed.proj.{kind}" if stem == "conv1" else f"patch_embed.proj.{place}.{kind}"
-    if found := re.fullmatch(r"downsampling(\d+)(/norm)?", module):
+    if found := re.fullmatch(DOWNSAMPLING.format(_NUMBER) + "(/norm)?", module):
         return f"layers.{int(found[1]) - 1}.block.0.proj.{0 if found[2] else 2}.{kind}"
-    if found := re.fullmatch(r"stage(\d+)/encoder(\d+)/(.+)", module):
+    if found := re.fullmatch(f"{_IN_ENCODER}/(.+)", module):
         return f"layers.{int(found[1]) - 1}.block.{found[2]}.{_ENCODER[found[3]]}.{kind}"
-    if found := re.fullmatch(r"stage(\d+)/peg/conv", module):
+    if found := re.fullmatch(f"{STAGE.format(_NUMBER)}/{PEG_NAME}/conv", module):
         return f"layers.{int(found[1]) - 1}.peg.{kind}"
-    if found := re.fullmatch(r"P(\d+)", module):
+    if found := re.fullmatch(LEVEL.format(_NUMBER), module):
         return f"norm{int(found[1]) - first_level}.{kind}"
     raise KeyError(path)
 
@@ -129,10 +142,10 @@ def to_keras(key, array, shape):
     if layout == "table":
         side = math.isqrt(array.shape[1])
         plain = _shift_table(array.reshape(-1, side, side), forward=True)
-        return resize_table(plain.reshape(array.shape), shape)
+        return resize.resize_table(plain.reshape(array.shape), shape)
     if layout == "convolution":
         if key.startswith("cls_token."):
-            array = resize_bicubic(array, shape[:2])
+            array = resize.resize_bicubic(array, shape[:2])
         return array.transpose(2, 3, 1, 0)  # (out, in, kh, kw) -> (kh, kw, in, out)
     if layout == "depthwise":  # (C * K, 1, kh, kw) -> (kh, kw, C, K)
         return array.reshape(shape[2], shape[3], *shape[:2]).transpose(2, 3, 0, 1)
@@ -168,52 +181,3 @@ def _shift_table(tables, forward):
     window_size = (tables.shape[-1] + 1) // 2
     shift = window_size - 1 - window_size // 2
     return np.roll(tables, (shift, shift) if forward else (-shift, -shift), axis=(1, 2))
-
-
-def resize_table(table, shape):
-    """A plain position bias table (N, (2M-1)^2) for the window of a table of `shape`."""
-    side, wanted = math.isqrt(table.shape[1]), math.isqrt(shape[1])
-    return resize_bicubic(table.reshape(-1, side, side), (wanted, wanted)).reshape(shape)
-
-
-def _cubic_matrix(size, wanted):
-    """(wanted, size) weights of cubic convolution with a = -0.75, edges repeated.
-
-    PyTorch's `interpolate(mode="bicubic", align_corners=False)` along one axis; TensorFlow's
-    has a = -0.5.
-    """
-    a = -0.75
-    # in float32, as PyTorch finds the centres
-    scale = np.float32(size) / np.float32(wanted)
-    centre = (np.arange(wanted, dtype="float32") + np.float32(0.5)) * scale - np.float32(0.5)
-    first = np.floor(centre).astype(int) - 1
-    matrix = np.zeros((wanted, size))
-    for tap in range(4):
-        d = np.abs(centre - (first + tap))
-        near = (a + 2) * d**3 - (a + 3) * d**2 + 1
-        far = a * (d**3 - 5 * d**2 + 8 * d - 4)
-        column = np.clip(first + tap, 0, size - 1)
-        np.add.at(matrix, (np.arange(wanted), column), np.where(d <= 1, near, far))
-    return matrix
-
-
-def resize_bicubic(images, size):
-    """Resizes the last two axes as PyTorch's bicubic `interpolate` does.
-
-    Args:
-        images: (..., H, W).
-        size: `(height, width)` wanted.
-
-    Returns:
-        (..., height, width) of the dtype of `images`; `images` itself if nothing changes.
-
-    Example:
-
-    >>> resize_bicubic(np.ones((96, 3, 28, 28), "float32"), (48, 48)).shape
-    (96, 3, 48, 48)
-    """
-    if images.shape[-2:] == tuple(size):
-        return images
-    rows = _cubic_matrix(images.shape[-2], size[0])
-    columns = _cubic_matrix(images.shape[-1], size[1])
-    return (rows @ images @ columns.T).astype(images.dtype)

@@ -2,129 +2,30 @@
 
 A pickle is a program that may call any function by its name. Here its opcodes run on plain lists,
 dicts and tuples; a name becomes a `Global`, and calling one gives an inert `Object`, but for the
-few in `_CALLS`, whose meaning is written out in this file.
+few in `CALLS`, whose meaning is written out in `torch_objects`.
 """
 
-import dataclasses
 import pickle
 import struct
 
-import numpy as np
+from keras_regionvit.weights.torch_objects import (
+    CALLS,
+    COPY_AGAIN,
+    DTYPES,
+    SAVE_AGAIN,
+    Global,
+    Object,
+    Storage,
+    call,
+    is_size,
+    require,
+    short,
+)
 
 # Bounds far above real checkpoints: a detector with its optimizer's state takes about 50,000
 # opcodes.
 _MAX_OPCODES = 1_000_000
 _MAX_NAME = 1_000
-_MAX_DIMENSIONS = 32
-_MAX_INTEGER = 2**48
-
-# Dtypes of the storages in the file; `_decode` turns two of them into what they stand for.
-BFLOAT16, BOOL = "torch BFloat16Storage", "torch BoolStorage"
-DTYPES: dict[str, np.dtype] = {
-    "torch DoubleStorage": np.dtype("<f8"),
-    "torch FloatStorage": np.dtype("<f4"),
-    "torch HalfStorage": np.dtype("<f2"),
-    BFLOAT16: np.dtype("<u2"),
-    "torch LongStorage": np.dtype("<i8"),
-    "torch IntStorage": np.dtype("<i4"),
-    "torch ShortStorage": np.dtype("<i2"),
-    "torch CharStorage": np.dtype("i1"),
-    "torch ByteStorage": np.dtype("u1"),
-    BOOL: np.dtype("u1"),
-    "torch ComplexFloatStorage": np.dtype("<c8"),
-    "torch ComplexDoubleStorage": np.dtype("<c16"),
-}
-
-COPY_AGAIN = "download or copy the file again"
-SAVE_AGAIN = "save a state dict of plain tensors with torch.save"
-
-
-def require(condition, problem, remedy):
-    """Raises ValueError with the problem and what would be right, unless `condition`."""
-    if not condition:
-        raise ValueError(f"{problem}; {remedy}")
-
-
-def short(text):
-    """`text` quoted, its first hundred characters."""
-    return repr(text if len(text) <= 100 else text[:100] + "...")
-
-
-# --- What the names and calls in a pickle become ---
-
-
-@dataclasses.dataclass(eq=False, slots=True)
-class Global:
-    """A "module name" that the file refers to, never looked up."""
-
-    name: str
-
-
-class Object(Global):
-    """What a call of the global of this name would give; all that is put into it is dropped."""
-
-    __slots__ = ()
-
-
-@dataclasses.dataclass(eq=False, slots=True)
-class Storage:
-    """Where `count` numbers of a type in `DTYPES` are."""
-
-    key: str
-    type: str
-    count: int
-
-    @property
-    def nbytes(self):
-        """Its size in the file."""
-        return self.count * DTYPES[self.type].itemsize
-
-
-@dataclasses.dataclass(eq=False, slots=True)
-class Tensor:
-    """A strided view, in elements, of a storage that is not read yet."""
-
-    storage: Storage
-    offset: int
-    size: tuple
-    stride: tuple
-
-
-def _is_size(value):
-    return type(value) is int and 0 <= value < _MAX_INTEGER
-
-
-def _are_sizes(values):
-    return type(values) is tuple and len(values) <= _MAX_DIMENSIONS and all(map(_is_size, values))
-
-
-def _tensor(storage, offset, size, stride, requires_grad=None, hooks=None, flags=None):
-    if type(storage) is Object:  # of quantized numbers, say: an error only among the weights
-        return storage
-    valid = type(storage) is Storage and _is_size(offset) and _are_sizes(size)
-    valid = valid and _are_sizes(stride) and len(size) == len(stride)
-    require(valid, "a tensor in it has no valid storage, offset, size or stride", COPY_AGAIN)
-    end = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) + 1
-    inside = (offset if 0 in size else end) <= storage.count
-    require(inside, f"a tensor of size {size} is not inside its storage", COPY_AGAIN)
-    require(not flags, "a tensor in it is lazily conjugated or negated", SAVE_AGAIN)
-    return Tensor(storage, offset, size, stride)
-
-
-def _parameter(tensor, *_):
-    return tensor
-
-
-_CALLS = {  # name: (our function, possible numbers of arguments)
-    "collections OrderedDict": (dict, (0,)),
-    "torch._utils _rebuild_tensor": (_tensor, (4,)),
-    "torch._utils _rebuild_tensor_v2": (_tensor, (6, 7)),
-    "torch._utils _rebuild_parameter": (_parameter, (3,)),
-    "torch._utils _rebuild_parameter_with_state": (_parameter, (4,)),
-}
-
-
-# --- The pickle ---
 
 _WIDTHS = {  # bytes of the number, or of the length, behind an opcode
     **dict.fromkeys((pickle.PROTO, pickle.BININT1, pickle.BINGET, pickle.BINPUT), 1),
@@ -135,9 +36,6 @@ _WIDTHS = {  # bytes of the number, or of the length, behind an opcode
     **dict.fromkeys((pickle.BINUNICODE, pickle.BINSTRING, pickle.BINBYTES), 4),
     **dict.fromkeys((pickle.FRAME, pickle.BINUNICODE8, pickle.BINBYTES8, pickle.BYTEARRAY8), 8),
 }
-
-
-_NOTHING = object()
 
 
 class Unpickler:
@@ -187,17 +85,40 @@ class Unpickler:
     def _run(self, opcode):
         argument = self._take(_WIDTHS.get(opcode, 0))
         number = int.from_bytes(argument, "little", signed=opcode == pickle.BININT)
-        result = self._result(opcode, number)
-        if result is not _NOTHING:
-            self.stack.append(result)
-
-    def _result(self, opcode, number):
-        """Runs one opcode; returns what it pushes, or `_NOTHING`."""
         match opcode:
             case pickle.BINPUT | pickle.LONG_BINPUT:
                 self.memo[number] = self.stack[-1]
             case pickle.MEMOIZE:
                 self.memo[len(self.memo)] = self.stack[-1]
+            case pickle.MARK:
+                self.marks.append(self.stack)
+                self.stack = []
+            case pickle.APPEND:
+                self._append(self._pop(1))
+            case pickle.APPENDS | pickle.ADDITEMS:
+                self._append(self._pop_mark())
+            case pickle.SETITEM:
+                self._set_items(self._pop(2))
+            case pickle.SETITEMS:
+                self._set_items(self._pop_mark())
+            case pickle.BUILD:  # the attributes of a Namespace, or a state dict's `_metadata`
+                self._pop(1)
+            case pickle.POP if self.stack:
+                self._pop(1)
+            case pickle.POP | pickle.POP_MARK:
+                self._pop_mark()
+            case pickle.PROTO:
+                valid = 2 <= number <= 5
+                require(valid, f"its pickle has protocol {number}, not 2 to 5", SAVE_AGAIN)
+            case pickle.FRAME:  # a hint for readers of slow streams
+                pass
+            case _:
+                value = self._value(opcode, number)  # first: it may replace the stack
+                self.stack.append(value)
+
+    def _value(self, opcode, number):
+        """What an opcode puts on the stack."""
+        match opcode:
             case pickle.BINGET | pickle.LONG_BINGET:
                 return self.memo[number]
             case pickle.BININT | pickle.BININT1 | pickle.BININT2:
@@ -220,9 +141,6 @@ class Unpickler:
                 return ()
             case pickle.TUPLE1 | pickle.TUPLE2 | pickle.TUPLE3:
                 return tuple(self._pop(opcode[0] - pickle.TUPLE1[0] + 1))
-            case pickle.MARK:
-                self.marks.append(self.stack)
-                self.stack = []
             case pickle.TUPLE:
                 return tuple(self._pop_mark())
             case pickle.EMPTY_LIST:
@@ -234,43 +152,23 @@ class Unpickler:
             case pickle.FROZENSET:
                 self._pop_mark()
                 return Object("builtins frozenset")
-            case pickle.APPEND:
-                self._append(self._pop(1))
-            case pickle.APPENDS | pickle.ADDITEMS:
-                self._append(self._pop_mark())
-            case pickle.SETITEM:
-                self._set_items(self._pop(2))
-            case pickle.SETITEMS:
-                self._set_items(self._pop_mark())
-            case pickle.GLOBAL:
-                return Global(f"{self._line()} {self._line()}")
-            case pickle.STACK_GLOBAL:
-                names = self._pop(2)
-                valid = all(type(name) is str and len(name) <= _MAX_NAME for name in names)
-                require(valid, "its pickle has a name that is no short text", COPY_AGAIN)
-                return Global(" ".join(names))
+            case pickle.GLOBAL | pickle.STACK_GLOBAL:
+                return self._global(opcode)
             case pickle.REDUCE:
                 function, args = self._pop(2)
-                return _call(function, args, _CALLS)
+                return call(function, args, CALLS)
             case pickle.NEWOBJ | pickle.NEWOBJ_EX:
                 function, args, *_ = self._pop(2 if opcode == pickle.NEWOBJ else 3)
-                return _call(function, args, {})
-            case pickle.BUILD:  # the attributes of a Namespace, or a state dict's `_metadata`
-                self._pop(1)
+                return call(function, args, {})
             case pickle.BINPERSID:
                 return self._storage(*self._pop(1))
-            case pickle.POP if self.stack:
-                self._pop(1)
-            case pickle.POP | pickle.POP_MARK:
-                self._pop_mark()
-            case pickle.PROTO:
-                valid = 2 <= number <= 5
-                require(valid, f"its pickle has protocol {number}, not 2 to 5", SAVE_AGAIN)
-            case pickle.FRAME:  # a hint for readers of slow streams
-                pass
-            case _:
-                require(False, f"its pickle has an unknown opcode {opcode!r}", SAVE_AGAIN)
-        return _NOTHING
+        raise ValueError(f"its pickle has an unknown opcode {opcode!r}; {SAVE_AGAIN}")
+
+    def _global(self, opcode):
+        names = [self._line(), self._line()] if opcode == pickle.GLOBAL else self._pop(2)
+        valid = all(type(name) is str and len(name) <= _MAX_NAME for name in names)
+        require(valid, "its pickle has a name that is no short text", COPY_AGAIN)
+        return Global(" ".join(names))
 
     def _append(self, items):
         target = self.stack[-1]
@@ -290,7 +188,7 @@ class Unpickler:
     def _storage(self, reference):
         """The storage at ("storage", type, key, device, count), with None behind if legacy."""
         match reference:
-            case ("storage", Global(name=name), str(key), _, count, *view) if _is_size(count):
+            case ("storage", Global(name=name), str(key), _, count, *view) if is_size(count):
                 pass
             case _:
                 raise ValueError(f"it refers to what is no tensor's storage; {SAVE_AGAIN}")
@@ -300,11 +198,3 @@ class Unpickler:
         same = (storage.type, storage.count) == (name, count) and view in ([], [None])
         require(same, f"its storage {short(key)} has two types or sizes", SAVE_AGAIN)
         return storage
-
-
-def _call(function, args, calls):
-    valid = isinstance(function, Global) and type(args) is tuple
-    require(valid, "its pickle calls what has no name", COPY_AGAIN)
-    known = type(function) is Global and function.name in calls
-    call, counts = calls[function.name] if known else (Object, ())
-    return call(*args) if len(args) in counts else Object(function.name)

@@ -1,17 +1,25 @@
-"""What the argument `weights=` of a model may name: check it, fetch it, load it."""
+"""Trained weights by name, path or URL: check them, fetch them, load them.
 
-import math
+`weights=` of a model function goes through `check_weights` and `load_weights`, a training that
+starts from trained weights through `initialize_from`.
+"""
+
 import os
 import pathlib
-import shutil
-import tempfile
-import zipfile
+
+import numpy as np
 
 from keras_regionvit.backbone import RegionViTBackbone
-from keras_regionvit.tasks.classification import build_classifier
-from keras_regionvit.weights import official
+from keras_regionvit.files import replacing
+from keras_regionvit.tasks.classification import HEAD, build_classifier
 from keras_regionvit.weights.download import cache_folder, download, is_url
-from keras_regionvit.weights.loading import load_official_weights, official_state_dict
+from keras_regionvit.weights.keras_file import is_keras_file, load_keras_file
+from keras_regionvit.weights.loading import (
+    load_official_arrays,
+    load_official_weights,
+    official_state_dict,
+)
+from keras_regionvit.weights.torch_file import read_torch_file
 
 # The official README's link for M points to S; the names of the files are right.
 RELEASE = "https://github.com/IBM/RegionViT/releases/download/weights-v0.1/"
@@ -38,13 +46,8 @@ def check_weights(weights, variant, channels, classes, activation):
     """
     if weights is None:
         return
-    if not isinstance(weights, (str, os.PathLike)):
-        raise ValueError(
-            "`weights` must be None, 'imagenet', a path or a URL. "
-            f"Received: {type(weights).__name__}"
-        )
-    text = os.fspath(weights)
-    if text == "imagenet":
+    _check_kind(weights)
+    if os.fspath(weights) == "imagenet":
         if variant not in OFFICIAL_FILES:
             raise ValueError(
                 f"`weights='imagenet'` exists only for {', '.join(OFFICIAL_FILES)}, not for "
@@ -55,14 +58,6 @@ def check_weights(weights, variant, channels, classes, activation):
                 "`classes` must be 1000 with `weights='imagenet'` and `include_top=True`. "
                 f"Received: classes={classes}"
             )
-    elif not is_url(text):
-        if not text.endswith((".pth", ".pt", ".weights.h5", ".keras")):
-            raise ValueError(
-                "`weights` must be None, 'imagenet', or the path or URL of a .pth, .weights.h5 or "
-                f".keras file. Received: weights={text!r}"
-            )
-        if not os.path.isfile(text):
-            raise ValueError(f"`weights` names a file that does not exist: {text!r}.")
     if channels != 3:
         raise ValueError(
             f"`input_shape` must have 3 channels with pretrained weights. Received: {channels}"
@@ -75,7 +70,7 @@ def check_weights(weights, variant, channels, classes, activation):
 
 
 def load_weights(model, weights, variant):
-    """Loads what `weights=` of a model function names into the model.
+    """Loads what `weights=` of a model function names into the model, all of it or nothing.
 
     Args:
         model: a model just built.
@@ -84,20 +79,87 @@ def load_weights(model, weights, variant):
 
     Raises:
         ValueError: the file is not what it should be or does not fit the model.
+        WriteError: the cache of downloads cannot be written to.
+
+    Example:
+
+    >>> load_weights(model, "RegionViT-S.pth", "small")
     """
+    _load(model, os.fspath(weights), variant, any_classes=False)
+
+
+def initialize_from(model, weights, variant=None):
+    """Begins a model with trained weights; a head of another number of classes stays as it is.
+
+    Every other tensor of the backbone, the norm and the head is loaded. Regional kernels and
+    position bias tables are resized to the windows of the model.
+
+    Args:
+        model: a `RegionViTBackbone`, or a model of this package that holds one. Layers before
+            the backbone, such as a normalisation of the image, are left alone.
+        weights: "imagenet", or the path or URL of an official `.pth`, or of a `.weights.h5` or
+            `.keras` file of this package.
+        variant: name of the model's row, for "imagenet"; a row with windows of 14 starts from
+            the official weights for 7.
+
+    Returns:
+        Paths of the variables that stay as they are: those of the head, or none.
+
+    Raises:
+        ValueError: `weights` names nothing that can be read, or it does not fit the model, which
+            is then as it was.
+        WriteError: the cache of downloads cannot be written to.
+
+    Example:
+
+    >>> model = build_classifier(RegionViTBackbone.from_variant("small_w14"), classes=10)
+    >>> initialize_from(model, "imagenet", "small_w14")
+    ['predictions/kernel', 'predictions/bias']
+    """
+    _check_kind(weights)
+    row = (variant or "").removesuffix("_w14")
+    if os.fspath(weights) == "imagenet" and row not in OFFICIAL_FILES:
+        raise ValueError(
+            f"`weights='imagenet'` exists only for {', '.join(OFFICIAL_FILES)}, and these with "
+            f"_w14. Received: variant={variant!r}; use the path of a file."
+        )
+    return _load(model, os.fspath(weights), row, any_classes=True)
+
+
+def _check_kind(weights):
+    """That `weights` is "imagenet", a URL or the path of a file that exists, of a known kind."""
+    if not isinstance(weights, (str, os.PathLike)):
+        raise ValueError(
+            "`weights` must be None, 'imagenet', a path or a URL. "
+            f"Received: {type(weights).__name__}"
+        )
     text = os.fspath(weights)
-    if text == "imagenet":
-        # The cached file is of the plain model: take over what this one has of it.
-        plain = _released_classifier(variant)
-        load_official_weights(model, official_state_dict(plain))
-    elif is_url(text) and not text.partition("#")[0].endswith((".weights.h5", ".keras")):
-        load_official_weights(model, download(text))
-    elif is_url(text):
-        _load_own_weights(model, download(text))
-    elif text.endswith((".weights.h5", ".keras")):
-        _load_own_weights(model, text)
+    if text == "imagenet" or is_url(text):
+        return
+    if not text.endswith((".pth", ".pt", ".weights.h5", ".keras")):
+        raise ValueError(
+            "`weights` must be None, 'imagenet', or the path or URL of a .pth, .weights.h5 or "
+            f".keras file. Received: weights={text!r}"
+        )
+    if not os.path.isfile(text):
+        raise ValueError(f"`weights` names a file that does not exist: {text!r}.")
+
+
+def _load(model, weights, variant, any_classes):
+    """Loads `weights`; returns paths of the variables of a head that stays as it is."""
+    if weights == "imagenet":
+        # The cached file is of the plain model: a model takes what it has of it.
+        arrays = official_state_dict(_released_classifier(variant))
     else:
-        load_official_weights(model, text)
+        path = download(weights) if is_url(weights) else weights
+        if is_keras_file(path):
+            return load_keras_file(model, path, any_classes=any_classes)
+        arrays = read_torch_file(path)
+    head = [layer for layer in model.layers if layer.name == HEAD]
+    classes = np.shape(arrays.get("head.weight", ()))[:1]
+    other = any_classes and any(classes != (layer.units,) for layer in head)
+    load_official_arrays(model, arrays, weights, skip_head=other)
+    return [variable.path for layer in head if other for variable in layer.weights]
 
 
 def _released_classifier(variant):
@@ -110,69 +172,7 @@ def _released_classifier(variant):
         return plain
     checkpoint = pathlib.Path(download(RELEASE + name))
     load_official_weights(plain, checkpoint)
-    aside = converted.with_name(f"{os.getpid()}-{converted.name}")
-    plain.save_weights(aside)
-    os.replace(aside, converted)
+    with replacing(converted) as aside:
+        plain.save_weights(aside)
     checkpoint.unlink()
     return plain
-
-
-def _load_own_weights(model, path):
-    """Loads a `.weights.h5` or the weights in a `.keras`, whose configuration is never read."""
-    import h5py
-
-    with tempfile.TemporaryDirectory() as folder:
-        mine, theirs = f"{folder}/mine.weights.h5", f"{folder}/theirs.weights.h5"
-        try:
-            if path.endswith(".keras"):
-                with zipfile.ZipFile(path) as archive, open(theirs, "wb") as file:
-                    shutil.copyfileobj(archive.open("model.weights.h5"), file)
-            else:
-                shutil.copyfile(path, theirs)
-            model.save_weights(mine)
-            with h5py.File(mine) as wanted, h5py.File(theirs, "r+") as found:
-                problems = _fit(found, wanted)
-            if problems:
-                raise ValueError("; ".join(problems[:4]) + ("; ..." if problems[4:] else ""))
-            model.load_weights(theirs)
-        except (zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()
-            raise ValueError(
-                f"{path} does not hold the weights of the model {model.name!r}: "
-                f"{reason[0] if reason else type(error).__name__}"
-            ) from error
-
-
-def _fit(found, wanted):
-    """Resizes in `found` what depends on the window; says what still differs from `wanted`."""
-    problems = []
-
-    def visit(name, item):
-        shape = getattr(item, "shape", None)
-        if shape is None:
-            return
-        if name not in found:
-            problems.append(f"{name} is missing")
-        elif found[name].shape != shape:
-            value = _resized(name, found[name], shape)
-            if value is None:
-                problems.append(f"{name} has the shape {found[name].shape} for {shape}")
-            else:
-                del found[name]
-                found[name] = value
-
-    wanted.visititems(visit)
-    return problems
-
-
-def _resized(name, dataset, shape):
-    """A bias table or regional kernel for the window that `shape` tells, or `None`."""
-    if len(dataset.shape) != len(shape) or dataset.size > 100 * math.prod(shape):
-        return None  # no window is ten times another
-    value = dataset[()]
-    if name.endswith("/attention/vars/0") and value.shape[0] == shape[0]:
-        return official.resize_table(value, shape)
-    if "/regional_tokenizer/" in name and value.shape[2:] == shape[2:]:
-        kernel = official.resize_bicubic(value.transpose(2, 3, 0, 1), shape[:2])
-        return kernel.transpose(2, 3, 0, 1)
-    return None

@@ -9,7 +9,8 @@ import zlib
 
 import numpy as np
 
-from keras_regionvit.weights.pickle_data import (
+from keras_regionvit.weights.pickle_data import Unpickler
+from keras_regionvit.weights.torch_objects import (
     BFLOAT16,
     BOOL,
     COPY_AGAIN,
@@ -17,7 +18,6 @@ from keras_regionvit.weights.pickle_data import (
     SAVE_AGAIN,
     Global,
     Tensor,
-    Unpickler,
     require,
     short,
 )

@@ -40,7 +40,7 @@ def test_budget(name):
 
 
 @pytest.mark.parametrize("name", BUDGETS)
-def test_printed_figures_are_met_or_explained(name):
+def test_printed_values_are_met_or_explained(name):
     parameters, macs = BUDGETS[name]
     paper, note = ROWS[name].paper, ROWS[name].note
     met = round(parameters / 1e6, 1) == paper.parameters and round(macs / 1e9, 1) == paper.gflops

@@ -89,8 +89,8 @@ def test_row_without_paper():
 
 def test_row_with_note():
     line = format_row("base_plus_384", ROWS["base_plus_384"], 76_500_000, 45_591_000_000)
-    figures = ["base_plus_384", "384", "76,500,000", "45.591", "76.5", "+0.0", "42.6", "+7.0"]
-    assert line.split()[:8] == figures
+    values = ["base_plus_384", "384", "76,500,000", "45.591", "76.5", "+0.0", "42.6", "+7.0"]
+    assert line.split()[:8] == values
     assert line.endswith("  the paper's GFLOPs are not reproduced")
 
 

@@ -1,6 +1,6 @@
 """Makes saved/: a .keras, a .weights.h5 and their outputs, of the version that it is run with.
 
-Every later version must load them: never make them anew, add another folder if need be.
+Every later version must load them: never make them again, add another folder if need be.
 """
 
 import pathlib

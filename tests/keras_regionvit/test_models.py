@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 
 import keras_regionvit
-from keras_regionvit import RegionViTBackbone, RegionViTTiny, RegionViTTinyPlus
+from keras_regionvit import RegionViTBackbone, RegionViTTiny, RegionViTTinyPlus, backbone
+from keras_regionvit.layers import stage
+from keras_regionvit.tasks import classification
+from keras_regionvit.variants import function_name
 
 NAMES = ["Tiny", "Small", "Medium", "Base"]
+KINDS = ["", "Plus"]
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +22,7 @@ def tiny():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("plus", ["", "Plus"])
+@pytest.mark.parametrize("plus", KINDS)
 def test_signature(name, plus):
     function = getattr(keras_regionvit, f"RegionViT{name}{plus}")
     parameters = inspect.signature(function).parameters
@@ -41,8 +45,12 @@ def test_signature(name, plus):
     ]
     assert parameters["weights"].default == (None if plus else "imagenet")
     assert parameters["window_size"].kind is inspect.Parameter.KEYWORD_ONLY
-    assert function.__name__ == f"RegionViT{name}{plus}"
-    assert "classifier_activation: activation" in function.__doc__
+    assert function.__name__ == function.__qualname__ == f"RegionViT{name}{plus}"
+    title = {"Tiny": "Ti", "Small": "S", "Medium": "M", "Base": "B"}[name] + ("+" if plus else "")
+    summary, rest = inspect.getdoc(function).split("\n", 1)
+    assert summary.startswith(f"RegionViT-{title}, ") and "{" not in rest
+    assert f">>> model = keras_regionvit.{function.__name__}(weights=None)" in rest
+    assert all(f"\n    {parameter}: " in rest for parameter in parameters)
 
 
 def test_defaults(tiny):
@@ -59,6 +67,49 @@ def test_list_models():
         for size in ("tiny", "small", "medium", "base")
         for kind in ("", "_plus", "_w14")
     } == set(models)
+
+
+def test_every_variant_has_a_function():
+    names = {variant: function_name(variant) for variant in keras_regionvit.list_models()}
+    assert names["small_plus"] == "RegionViTSmallPlus" and names["base_w14"] == "RegionViTBase"
+    assert set(names.values()) == {f"RegionViT{name}{plus}" for name in NAMES for plus in KINDS}
+    with pytest.raises(ValueError, match="name='huge'"):
+        function_name("huge")
+
+
+@pytest.mark.parametrize("variant", ["tiny", "tiny_plus", "tiny_w14"])
+def test_function_of_a_variant(variant):
+    function = getattr(keras_regionvit, function_name(variant))
+    plain = variant.removesuffix("_w14")
+    window = {} if plain == variant else {"window_size": 14}
+    shape = (56, 56, 3)
+    model = function(weights=None, include_top=False, input_shape=shape, pooling="avg", **window)
+    assert model.name == f"regionvit_{plain}"
+    same = RegionViTBackbone.from_variant(variant, input_shape=shape)
+    (backbone,) = (x for x in model.layers if isinstance(x, RegionViTBackbone))
+    assert {**backbone.get_config(), "name": None} == {**same.get_config(), "name": None}
+
+
+def test_names_of_layers():
+    """Loading and serving know layers by the constants of the modules that make them."""
+    shape = (16, 16, 3)
+    inner = RegionViTBackbone((8, 16), (1, 2), window_size=2, peg=True, input_shape=shape)
+    assert [layer.name for layer in inner.layers] == [
+        backbone.IMAGE,
+        backbone.REGIONAL_TOKENIZER,
+        backbone.LOCAL_TOKENIZER,
+        backbone.STAGE.format(1),
+        backbone.LEVEL.format(2),
+        backbone.DOWNSAMPLING.format(2),
+        backbone.STAGE.format(2),
+        backbone.LEVEL.format(3),
+    ]
+    paths = [weight.path for weight in inner.get_layer("stage2").weights]
+    places = {path.split("/")[1] for path in paths}
+    assert places == {stage.ENCODER.format(1), stage.ENCODER.format(2), stage.PEG_NAME}
+    model = keras_regionvit.build_classifier(inner, classes=3)
+    names = [layer.name for layer in model.layers[2:]]
+    assert names == [classification.NORM, classification.POOL, classification.HEAD]
 
 
 def test_without_top():
@@ -97,29 +148,8 @@ def test_preprocessing_inside_equals_outside():
     outside = RegionViTTiny(**arguments)
     outside.set_weights(inside.get_weights())
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
-    kept = images.copy()
     ready = keras_regionvit.preprocess_input(images)
-    np.testing.assert_array_equal(images, kept)
     np.testing.assert_allclose(inside(images), outside(ready), atol=1e-5)
-    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    np.testing.assert_allclose(ready, (images / 255 - mean) / std, atol=1e-5)
-    floats = images.astype("float32")
-    keras_regionvit.preprocess_input(floats)
-    np.testing.assert_array_equal(floats, kept)
-
-
-def test_decode_predictions(monkeypatch):
-    utils = pytest.importorskip("keras.src.applications.imagenet_utils")
-    index = {str(i): [f"n{i:08}", f"class {i}"] for i in range(1000)}
-    monkeypatch.setattr(utils, "CLASS_INDEX", index)
-    preds = np.eye(1000, dtype="float32")[[7, 30]]
-    decoded = keras_regionvit.decode_predictions(preds, top=2)
-    assert [row[0] for row in decoded] == [
-        ("n00000007", "class 7", 1.0),
-        ("n00000030", "class 30", 1.0),
-    ]
-    with pytest.raises(ValueError, match=r"\(samples, 1000\)"):
-        keras_regionvit.decode_predictions(preds[:, :5])
 
 
 def test_plus_covers_up_to_224():

@@ -37,10 +37,9 @@ def load(folder, requests, clients):
     import grpc
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
-    from test_serving import BAD
-    from test_serving_requests import MALFORMED
 
-    from tests.support.photos import KINDS
+    from tests.support.photos import BAD, KINDS
+    from tests.support.served_model import MALFORMED
 
     good = list(KINDS.values())
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
@@ -74,12 +73,12 @@ def load(folder, requests, clients):
                 fine = error.code() == grpc.StatusCode.INVALID_ARGUMENT
                 return "malformed", [] if fine else [f"a malformed request gave {error.code()}"]
         chosen = rng.integers(0, len(good), size=rng.integers(1, 5))
-        pictures, is_good = [good[i] for i in chosen], [True] * len(chosen)
+        photos, is_good = [good[i] for i in chosen], [True] * len(chosen)
         for _ in range(rng.integers(0, 3)):
-            place = rng.integers(0, len(pictures) + 1)
-            pictures.insert(place, bad[rng.integers(0, len(bad))])
+            place = rng.integers(0, len(photos) + 1)
+            photos.insert(place, bad[rng.integers(0, len(bad))])
             is_good.insert(place, False)
-        reply = stub.Predict(request({"image_bytes": pictures}, "serving_default"), timeout=120)
+        reply = stub.Predict(request({"image_bytes": photos}, "serving_default"), timeout=120)
         answer = {name: tf.make_ndarray(value) for name, value in reply.outputs.items()}
         is_good, said = np.array(is_good), []
         if answer["valid"].tolist() != is_good.tolist():
@@ -154,7 +153,7 @@ def faults_of(seen, requests):
 
 def export(folder):
     """Exports the small model of the tests."""
-    from keras_regionvit.export.saved_model import Preprocessing, export_saved_model
+    from keras_regionvit.export import Preprocessing, export_saved_model
     from tests.support import served_model
 
     export_saved_model(

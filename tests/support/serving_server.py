@@ -4,7 +4,8 @@
 model runs in a session that is fed by the names in the signature: what a request must look like
 is checked here as there, and every other error is the model's own.
 
-Run as a script, it serves until its input ends: tests/support/serving_server.py FOLDER prints the port.
+Run as a script, it serves until its input ends:
+tests/support/serving_server.py FOLDER prints the port.
 """
 
 import base64

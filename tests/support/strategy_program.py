@@ -4,7 +4,6 @@ strategy_program.py OUT one mirrored:2 mirrored:4     one after the other, on lo
 strategy_program.py OUT host:port,host:port INDEX     as one of several workers
 """
 
-import dataclasses
 import json
 import pathlib
 import sys
@@ -14,44 +13,51 @@ import numpy as np
 import tensorflow as tf
 
 from keras_regionvit.layers.drop_path import DropPath
-from training.data import inputs as data
+from training.data.inputs import evaluation_dataset, open_inputs, training_dataset
 from training.distribute.strategy import open_strategy
-from training.engine.loop import train
-from training.engine.steps import evaluation_step, image_losses, own_draws, seeds_of
-from training.evaluators.classification import evaluate
-from training.recipes import catalogue as recipes
-from training.tasks.classification import build_parts
+from training.engine.loop import Loop
+from training.engine.state import make_train_state
+from training.engine.steps import evaluate, evaluation_step, own_draws, seeds_of
+from training.evaluators.classification import ClassificationEvaluator
+from training.recipes import catalogue
+from training.tasks.classification import Classification
 
 
 def tiny_recipe():
     """20 steps with all that replicas could do wrong, but nothing that draws in the model."""
-    return dataclasses.replace(
-        recipes.smoke("imagenet1k"), images=88, classes=7, embed_dims=(32,), depths=(1,),
-        window_size=(2,), image_size=8, drop_path_rate=0.0, epochs=4, batch_size=16, accumulation=2,
-        clip_norm=0.5, ema=0.9, repeats=3, mixup=0.8, cutmix=1.0, schedule="step",
-        warmup_epochs=1, learning_rate=1e-3, rate_batch=16,
-    )  # fmt: skip
+    return catalogue.smoke("imagenet1k").with_values({
+        "data.images": 88, "classification.classes": 7, "model.embed_dims": (32,),
+        "model.depths": (1,), "model.window_size": (2,), "data.image_size": 8,
+        "model.drop_path_rate": 0.0, "schedule.epochs": 4, "data.batch_size": 16,
+        "optimizer.accumulation": 2, "optimizer.clip_norm": 0.5, "optimizer.ema": 0.9,
+        "augment.repeats": 3, "augment.mixup": 0.8, "augment.cutmix": 1.0,
+        "schedule.every": "step", "schedule.warmup_epochs": 1, "optimizer.learning_rate": 1e-3,
+        "optimizer.base_batch_size": 16,
+    })  # fmt: skip
 
 
 def train_on(strategy, out):
-    """Writes weights, averages and figures to `out`."""
+    """Writes weights, averages and metrics to `out`."""
     keras.utils.set_random_seed(0)
-    recipe = tiny_recipe()
-    inputs = data.open_inputs(recipe)
-    parts = build_parts(recipe, inputs.classes, inputs.steps_per_epoch, strategy)
-    held_out = data.spread_evaluation(strategy, recipe, inputs.held_out, batch_size=30)
-    history, _ = train(
-        recipe,
-        parts,
-        lambda step: data.spread_training(strategy, recipe, inputs, seed=0, start_step=step),
-        held_out,
+    task = Classification(tiny_recipe())
+    inputs = open_inputs(task)
+    state = make_train_state(task, inputs.info, inputs.steps_per_epoch, strategy)
+    held_out = evaluation_dataset(strategy, task, inputs.held_out, batch_size=30)
+    loop = Loop(
+        task,
+        state,
+        inputs.info,
         out.parent / f"run-{out.name}",
         steps_per_epoch=inputs.steps_per_epoch,
     )
-    step = evaluation_step(strategy, parts.model, image_losses(multi_label=True), multi_label=True)
-    history.append(evaluate(step, held_out, multi_label=True))
-    weights = {f"w{i}": np.array(v.value) for i, v in enumerate(parts.model.trainable_variables)}
-    means = {f"m{i}": np.array(v.value) for i, v in enumerate(parts.average)}
+    loop.train(
+        lambda step: training_dataset(strategy, task, inputs, seed=0, start_step=step), held_out
+    )
+    several = ClassificationEvaluator(multi_label=True)
+    step = evaluation_step(strategy, state.model, several)
+    history = [*state.history, evaluate(step, several, held_out)]
+    weights = {f"w{i}": np.array(v.value) for i, v in enumerate(state.model.trainable_variables)}
+    means = {f"m{i}": np.array(v.value) for i, v in enumerate(state.average)}
     np.savez(out, **weights, **means)
     out.with_suffix(".json").write_text(
         json.dumps({"history": history, "count": inputs.held_out.count})

@@ -96,8 +96,8 @@ def test_the_run_says_and_keeps_everything(runs, folder, report):
         "tensorboard",
     ]
     assert os.listdir(folder / "saved_model") == ["1"]
-    for picture in folder.glob("*.png"):
-        with Image.open(picture) as image:
+    for plot in folder.glob("*.png"):
+        with Image.open(plot) as image:
             image.verify()
     with open(folder / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -110,10 +110,10 @@ def test_the_run_says_and_keeps_everything(runs, folder, report):
 
 
 @pytest.mark.slow
-def test_a_seed_gives_the_same_figures_twice(runs, report):
+def test_a_seed_gives_the_same_numbers_twice(runs, report):
     again = json.loads((runs[1][0] / "report.json").read_text("utf-8"))
-    for figure in ("accuracy", "linear_softmax_accuracy", "settings", "weights"):
-        assert report[figure] == again[figure], figure
+    for key in ("accuracy", "linear_softmax_accuracy", "settings", "weights"):
+        assert report[key] == again[key], key
     first, second = ((f / "predictions.json").read_bytes() for f, _ in runs)
     assert first == second
     first, second = ((f / "log.csv").read_bytes() for f, _ in runs)
@@ -146,19 +146,24 @@ def test_fresh_process_predicted_what_the_model_does(runs, folder, probabilities
 @pytest.mark.slow
 def test_saved_model(folder, model, probabilities, held_out):
     path = folder / "saved_model" / "1"
-    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    loaded = tf.saved_model.load(str(path))
+    serve, of_tensors = (loaded.signatures[k] for k in ("serving_default", "predict_tensor"))
     for start, stop in ((0, 1), (1, 8)):
+        encoded = [tf.io.encode_png(image) for image in held_out.images[start:stop]]
+        answer = serve(image_bytes=tf.stack(encoded))
+        assert answer["valid"].numpy().all()
         images = tf.constant(held_out.images[start:stop], tf.float32)
-        answer = serve(images=images)
-        assert list(answer) == ["probabilities"]
-        np.testing.assert_allclose(answer["probabilities"], probabilities[start:stop], atol=1e-5)
+        for found in (answer, of_tensors(images=images)):
+            best = probabilities[start:stop].argmax(axis=1)
+            assert [row[0].decode() for row in found["labels"].numpy()] == [NAMES[i] for i in best]
+            np.testing.assert_allclose(found["probabilities"], probabilities[start:stop], atol=1e-5)
     data = sum(file.stat().st_size for file in (path / "variables").glob("*.data*"))
     assert data < 1.1 * 4 * sum(int(np.prod(w.shape)) for w in model.weights)  # not twice
     assert (path / "assets.extra" / "labels.txt").read_text("utf-8").splitlines() == NAMES
 
 
 @pytest.mark.slow
-def test_own_pictures(folder, probabilities, held_out, tmp_path, capsys):
+def test_own_images(folder, probabilities, held_out, tmp_path, capsys):
     saved_model = folder / "saved_model" / "1"
     Image.fromarray(held_out.images[7, ..., 0]).save(tmp_path / "same.png")
     Image.fromarray(255 - held_out.images[7, ..., 0]).save(tmp_path / "negative.png")
@@ -183,20 +188,20 @@ def test_own_pictures(folder, probabilities, held_out, tmp_path, capsys):
 def test_predict_bad_input(folder, tmp_path, capsys):
     saved_model = folder / "saved_model" / "1"
     (tmp_path / "empty.png").touch()
-    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.png").write_text("not an image")
     Image.new("L", (28, 28)).save(tmp_path / "good.png")
     good = tmp_path / "good.png"
-    for arguments, said in (
-        ([saved_model, tmp_path / "text.png"], f"{tmp_path / 'text.png'} is not a picture"),
-        ([saved_model, good, tmp_path / "none.png"], f"{tmp_path / 'none.png'} does not exist"),
-        ([saved_model, tmp_path / "empty.png"], f"{tmp_path / 'empty.png'} is empty"),
-        ([saved_model], "name at least one picture"),
-        ([saved_model, "--samples", "1001"], "at most 1000"),
-        ([folder, good], f"did you mean {saved_model}?"),
-        ([tmp_path / "none", good], "no saved_model.pb in it"),
-        ([saved_model, good, "--json", tmp_path / "no" / "x.json"], "cannot be written"),
+    for arguments, status, said in (
+        ([saved_model, tmp_path / "text.png"], 1, f"{tmp_path / 'text.png'} is not an image"),
+        ([saved_model, tmp_path / "none.png"], 1, f"{tmp_path / 'none.png'} does not exist"),
+        ([saved_model, tmp_path / "empty.png"], 1, f"{tmp_path / 'empty.png'} is empty"),
+        ([saved_model], 2, "name at least one image"),
+        ([saved_model, "--samples", "1001"], 2, "at most 1000"),
+        ([folder.parent, good], 2, "did you mean"),
+        ([tmp_path / "none", good], 2, "no saved_model.pb in it"),
+        ([saved_model, good, "--json", tmp_path / "no" / "x.json"], 2, "cannot be written"),
     ):
-        assert predict.main(["--model", *map(str, arguments)]) == 2, arguments
+        assert predict.main(["--model", *map(str, arguments)]) == status, arguments
         output = capsys.readouterr()
         assert output.out == ""
         assert output.err.startswith("error: ") and output.err.count("\n") == 1

@@ -13,9 +13,11 @@ from PIL import Image
 from training import evaluate, predict, train
 from training.recipes import catalogue as recipes
 from training.runs.dry_run import describe, memory
+from training.tasks.classification import Classification
 
 TINY = {
-    "images": 64, "embed_dims": "32,64", "depths": "1,1", "window_size": "2,2", "image_size": 16,
+    "data.images": 64, "model.embed_dims": "32,64", "model.depths": "1,1",
+    "model.window_size": "2,2", "data.image_size": 16,
 }  # fmt: skip
 SETTINGS = [x for key, value in TINY.items() for x in ("--set", f"{key}={value}")]
 
@@ -34,7 +36,7 @@ def finished(tmp_path_factory):
     rng = np.random.default_rng(0)
     for split, count in (("train", 20), ("validation", 7)):
         for name, colour in (("blue jay", (20, 40, 200)), ("cardinal", (200, 30, 30))):
-            folder = root / "pictures" / split / name
+            folder = root / "photos" / split / name
             folder.mkdir(parents=True)
             for i in range(count):
                 noise = rng.integers(-20, 20, (24, 30, 3))
@@ -42,10 +44,10 @@ def finished(tmp_path_factory):
                     folder / f"{i}.jpg", quality=95
                 )
     status = train.main([
-        "--recipe", "folder", "--smoke", *SETTINGS[2:], "--data", f"folder:{root / 'pictures'}",
-        "--set", "classes=2", "--set", "ema=0.5", "--set", "learning_rate=0.05", "--set",
-        "batch_size=8", "--set", "epochs=3", "--set", "mixup=0", "--set", "cutmix=0",
-        "--output", str(root / "out"),
+        "--recipe", "folder", "--smoke", *SETTINGS[2:], "--data", f"folder:{root / 'photos'}",
+        "--set", "classification.classes=2", "--set", "optimizer.ema=0.5", "--set",
+        "optimizer.learning_rate=0.05", "--set", "data.batch_size=8", "--set", "schedule.epochs=3",
+        "--set", "augment.mixup=0", "--set", "augment.cutmix=0", "--output", str(root / "out"),
     ])  # fmt: skip
     assert status == 0
     return root / "out"
@@ -60,22 +62,22 @@ def test_a_run_from_a_folder(finished, capsys):
     assert float(rows[-1]["val_accuracy"]) == report["accuracy"]
     assert report["accuracy"] >= 0.8  # blue or red
     assert record["recipe"] == report["settings"]
-    assert record["recipe"]["data"] == "folder" and record["data"].endswith("pictures")
+    assert record["recipe"]["data"]["source"] == "folder" and record["data"].endswith("photos")
     assert record["seed"] == 0 and record["versions"]["tensorflow"] == tf.__version__
     assert set(os.listdir(finished)) == {
         "checkpoints", "learning_curve.png", "log.csv", "model.keras", "report.json", "run.json",
         "saved_model", "tensorboard",
     }  # fmt: skip
 
-    # evaluation from the run's folder gives the figures of its last epoch
+    # evaluation from the run's folder gives the metrics of its last epoch
     status, out, err = run(
-        evaluate, "--run", finished, "--json", finished / "figures.json", capsys=capsys
+        evaluate, "--run", finished, "--json", finished / "metrics.json", capsys=capsys
     )
     assert status == 0 and err == "" and f"accuracy        {report['accuracy']:.4f}" in out
-    figures = json.loads((finished / "figures.json").read_text("utf-8"))
-    (finished / "figures.json").unlink()
-    assert figures["images"] == 14
-    assert figures["loss"] == pytest.approx(float(rows[-1]["val_loss"]), rel=1e-5)
+    metrics = json.loads((finished / "metrics.json").read_text("utf-8"))
+    (finished / "metrics.json").unlink()
+    assert metrics["images"] == 14
+    assert metrics["loss"] == pytest.approx(float(rows[-1]["val_loss"]), rel=1e-5)
     status, out, _ = run(
         evaluate, "--run", finished, "--weights", "best", "--batch-size", 5, capsys=capsys
     )
@@ -84,8 +86,8 @@ def test_a_run_from_a_folder(finished, capsys):
 
     # the exported model takes pixels and has the averaged weights
     names = ["blue jay", "cardinal"]
-    picture = finished.parent / "pictures" / "validation" / "cardinal" / "0.jpg"
-    (result,) = predict.run(finished / "saved_model" / "1", [picture])
+    photo = finished.parent / "photos" / "validation" / "cardinal" / "0.jpg"
+    (result,) = predict.run(finished / "saved_model" / "1", [photo])
     assert list(result["probabilities"]) == names and result["prediction"] == "cardinal"
 
 
@@ -104,14 +106,15 @@ def test_bad_options(tmp_path, capsys):
     for arguments, said in (
         ([], "--recipe NAME is missing"),
         (["--recipe", "nope"], "--recipe must be one of: fashion_mnist, "),
-        (["--recipe", "imagenet1k", "--set", "epoch=3"], "did you mean 'epochs'"),
+        (["--recipe", "imagenet1k", "--set", "schedule.epoch=3"], "did you mean 'schedule.epochs'"),
+        (["--recipe", "imagenet1k", "--set", "epochs=3"], "schedule.epochs"),
         (["--recipe", "finetune384"], "starts from trained weights"),
         (["--recipe", "folder", "--output", tmp_path / "a"], "--data must say where"),
         (["--recipe", "folder", "--data", "/none", "--output", tmp_path / "b"], "not a folder"),
         (["--recipe", "imagenet1k", "--smoke", "--weights", "none.keras", "--output",
           tmp_path / "c"], "a file that does not exist"),
-        (["--recipe", "imagenet1k", "--smoke", "--set", "batch_size=5000", "--output",
-          tmp_path / "d"], "`batch_size` must be at most the 512 images"),
+        (["--recipe", "imagenet1k", "--smoke", "--set", "data.batch_size=5000", "--output",
+          tmp_path / "d"], "`data.batch_size` must be at most the 512 images"),
         (["--resume", "--output", tmp_path / "e"], "needs --recipe"),
     ):  # fmt: skip
         status, _, err = run(train, *arguments, capsys=capsys)
@@ -119,16 +122,17 @@ def test_bad_options(tmp_path, capsys):
         assert said in err, err
 
 
-def test_a_corrupt_picture_is_named_or_left_out(finished, tmp_path, capsys):
+def test_a_corrupt_image_is_named_or_left_out(finished, tmp_path, capsys):
     import shutil
 
-    pictures = tmp_path / "pictures"
-    shutil.copytree(finished.parent / "pictures", pictures)
-    broken = pictures / "train" / "cardinal" / "3.jpg"
+    photos = tmp_path / "photos"
+    shutil.copytree(finished.parent / "photos", photos)
+    broken = photos / "train" / "cardinal" / "3.jpg"
     broken.write_bytes(broken.read_bytes()[:300])
     arguments = [
-        "--recipe", "folder", "--smoke", *SETTINGS[2:], "--data", f"folder:{pictures}", "--set",
-        "classes=2", "--set", "epochs=1", "--set", "warmup_epochs=0",
+        "--recipe", "folder", "--smoke", *SETTINGS[2:], "--data", f"folder:{photos}", "--set",
+        "classification.classes=2", "--set", "schedule.epochs=1", "--set",
+        "schedule.warmup_epochs=0",
     ]  # fmt: skip
     status, _, err = run(train, *arguments, "--output", tmp_path / "a", capsys=capsys)
     assert status == 1 and err.count("\n") == 1 and str(broken) in err, err
@@ -143,34 +147,39 @@ def test_a_corrupt_picture_is_named_or_left_out(finished, tmp_path, capsys):
 def test_dry_run(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, out, err = run(
-        train, "--recipe", "imagenet21k", "--smoke", "--set", "epochs=7", "--dry-run",
+        train, "--recipe", "imagenet21k", "--smoke", "--set", "schedule.epochs=7", "--dry-run",
         capsys=capsys,
     )  # fmt: skip
     assert status == 0 and err == "" and os.listdir(tmp_path) == []
     lines = {line.split()[0]: line for line in out.splitlines() if line}
-    assert lines["epochs"].split()[1] == "7"
+    assert lines["schedule.epochs"].split()[1] == "7"
     assert "32 an epoch, 224 in all, warm-up 32; 512 images" in lines["steps"]
     assert "parameters" in lines and "MiB" in lines["memory,"]
-    for figure in recipes.load("imagenet21k").RECIPE.to_dict():
-        assert figure in lines
+    for key, _ in recipes.load("imagenet21k").RECIPE.items():
+        assert key in lines
 
 
 def test_dry_run_without_the_images():
-    text = describe(recipes.smoke("folder").with_overrides({"data": "folder", "classes": "0"}))
+    recipe = recipes.smoke("folder").with_values(
+        {"data.source": "folder", "classification.classes": 0}
+    )
+    text = describe(Classification(recipe))
     assert "unknown: --data must say" in text and "(1000 classes)" in text
 
 
 def test_memory_grows_as_it_should():
     """Adam keeps two numbers a weight, SGD one; twice the image has four times the maps."""
-    from training.tasks.classification import build_model
+    info = {"class_names": ("a", "b", "c", "d")}
 
-    recipe = recipes.smoke("imagenet1k")
-    fixed, each = memory(recipe, build_model(recipe, 4))
-    sgd, _ = memory(recipe.with_overrides({"optimizer": "sgd"}), build_model(recipe, 4))
-    weights = 4 * build_model(recipe, 4).count_params()
+    def of(**values):
+        task = Classification(recipes.smoke("imagenet1k").with_values(values))
+        model = task.build_model(info)
+        return *memory(task, model, info), 4 * model.count_params()
+
+    fixed, each, weights = of()
+    sgd, _, _ = of(**{"optimizer.name": "sgd"})
     assert (fixed, sgd) == (4 * weights, 3 * weights)
-    large = recipe.with_overrides({"image_size": "64"})
-    _, more = memory(large, build_model(large, 4))
+    _, more, _ = of(**{"data.image_size": 64})
     assert 3.5 * each < more < 4.5 * each
     tokens = (32 // 4) ** 2 * 32 * 4  # bytes of one map of the first stage
     assert 10 * tokens < each < 200 * tokens
@@ -205,8 +214,8 @@ def test_smoke(name, tmp_path, capsys):
 def test_half_precision(precision, tmp_path, capsys):
     status, _, err = run(
         train, "--recipe", "imagenet1k", "--smoke", "--precision", precision, *SETTINGS, "--set",
-        "images=32", "--set", "epochs=1", "--set", "warmup_epochs=0", "--output", tmp_path / "run",
-        capsys=capsys,
+        "data.images=32", "--set", "schedule.epochs=1", "--set", "schedule.warmup_epochs=0",
+        "--output", tmp_path / "run", capsys=capsys,
     )  # fmt: skip
     assert status == 0, err
     report = json.loads((tmp_path / "run" / "report.json").read_text("utf-8"))

@@ -64,3 +64,8 @@ def either(condition, function, other, *arguments):
     -21
     """
     return one_of(1 - tf.cast(condition, tf.int32), [function, other], *arguments)
+
+
+def in_cluster():
+    """Whether several machines train: then `tf.data` would place functions on the first of them."""
+    return any("/job:worker" in device.name for device in tf.config.list_logical_devices())

@@ -5,8 +5,9 @@ import tensorflow as tf
 from training.augmentation.choice import RandAugment, RandomChoice
 from training.augmentation.layer import IMAGES, SEEDS
 from training.augmentation.mixing import LABELS, CutMix, MixUp
-from training.augmentation.pixels import like, row_of, rows
-from training.augmentation.seeds import fold, split, uniform
+from training.augmentation.pixels import like, row_of, rows, size
+from training.augmentation.placement import unmoved
+from training.augmentation.seeds import split
 from training.augmentation.simple import ColorJitter, RandomErasing, RandomFlip
 
 
@@ -32,8 +33,9 @@ def image_augmentation(
         channels: 3 or 1. A grey image has no saturation to change; all else is as in colour.
 
     Returns:
-        A function `(image (H, W, channels) on 0..255, seed int32 (2,)) -> float32 (H, W,
-        channels)`, normalised. Images that are not whole numbers are rounded to such first.
+        A function `(image (H, W, channels) on 0..255, seed int32 (2,)) -> (float32 (H, W,
+        channels), placement)`, normalised, with the `Placement` of the image given. Images that
+        are not whole numbers are rounded to such first.
 
     Raises:
         ValueError: a setting is out of range, or `mean` or `std` does not fit `channels`.
@@ -64,20 +66,20 @@ def image_augmentation(
         image, seed = tf.convert_to_tensor(image), tf.convert_to_tensor(seed)
         image = tf.cast(image, tf.float32) if image.dtype.is_integer else tf.round(image)
         seeds = split(seed, len(before) + len(after))
-        image = run(before, image, seeds)
-        return run(after, normalize(image, mean, std), seeds[len(before) :])
+        image, placement = run(before, image, seeds)
+        image, _ = run(after, normalize(image, mean, std), seeds[len(before) :])
+        return image, placement
 
     return augment
 
 
-def batch_augmentation(*, mixup=0.8, cutmix=1.0, switch_probability=0.5, probability=1.0):
+def batch_augmentation(*, mixup=0.8, cutmix=1.0, switch_probability=0.5):
     """The augmentation of one batch: MixUp or CutMix, the same for all of its images.
 
     Args:
         mixup: alpha of MixUp's beta distribution; 0 for no MixUp.
         cutmix: alpha of CutMix's beta distribution; 0 for no CutMix.
         switch_probability: how often to take CutMix, where both are there.
-        probability: how often to mix at all.
 
     Returns:
         A function `(images (B, H, W, C), labels float32 (B, classes), seed int32 (2,)) ->
@@ -91,11 +93,11 @@ def batch_augmentation(*, mixup=0.8, cutmix=1.0, switch_probability=0.5, probabi
     >>> mix = batch_augmentation()
     >>> batches.map(lambda images, labels, seed: mix(images, labels, seed))
     """
-    check_shares(switch_probability=switch_probability, probability=probability)
+    check_shares(switch_probability=switch_probability)
     for name, alpha in (("mixup", mixup), ("cutmix", cutmix)):
         if alpha < 0:
             raise ValueError(f"`{name}` must be 0 or above. Received: {alpha}")
-    if not probability or not (mixup or cutmix):
+    if not (mixup or cutmix):
         return lambda images, labels, seed: (images, labels)
     if mixup and cutmix:
         share = [1 - switch_probability, switch_probability]
@@ -103,19 +105,10 @@ def batch_augmentation(*, mixup=0.8, cutmix=1.0, switch_probability=0.5, probabi
     else:
         layer = MixUp(mixup) if mixup else CutMix(cutmix)
 
-    def mixed(images, labels, seed):
-        outputs = layer({IMAGES: images, LABELS: labels, SEEDS: tf.convert_to_tensor(seed)})
-        return outputs[IMAGES], outputs[LABELS]
-
     def augment(images, labels, seed):
         images = tf.cast(images, tf.float32)
-        if probability == 1:
-            return mixed(images, labels, seed)
-        return tf.cond(
-            uniform(seed) < probability,
-            lambda: mixed(images, labels, fold(seed, 0)),
-            lambda: (images, labels),
-        )
+        outputs = layer({IMAGES: images, LABELS: labels, SEEDS: tf.convert_to_tensor(seed)})
+        return outputs[IMAGES], outputs[LABELS]
 
     return augment
 
@@ -128,10 +121,17 @@ def normalize(image, mean, std):
 
 
 def run(layers, image, seeds):
-    """Passes an image through layers, each with a seed of its own, the first ones of `seeds`."""
+    """Passes an image through layers, each with a seed of its own, the first ones of `seeds`.
+
+    Returns:
+        `(image, placement)`.
+    """
+    placement = unmoved()
     for layer, seed in zip(layers, seeds, strict=False):
-        image = layer({IMAGES: image, SEEDS: seed})[IMAGES]
-    return image
+        transformation = layer.draw(seed)
+        placement = placement.then(layer.placement_of(transformation, size(image)[:2]))
+        image = layer.augment_image(image, transformation)
+    return image, placement
 
 
 def per_channel(name, values, channels):

@@ -4,9 +4,17 @@ import keras
 import keras_cv
 import tensorflow as tf
 
-from training.augmentation.branches import one_of
-from training.augmentation.layer import IMAGES, SEEDS, SeededLayer
-from training.augmentation.operations import DRAWS, OPERATIONS, RandomOperation, numbers_of
+from training.augmentation.branches import in_cluster, one_of
+from training.augmentation.layer import SEEDS, SeededLayer
+from training.augmentation.operations import (
+    DRAWS,
+    FILL,
+    OPERATIONS,
+    RandomOperation,
+    motions,
+    numbers_of,
+)
+from training.augmentation.placement import placed
 from training.augmentation.policy import parse_policy
 from training.augmentation.seeds import fold, uniform
 
@@ -86,7 +94,7 @@ class RandAugment(SeededLayer, keras_cv.layers.RandomAugmentationPipeline):
     >>> dataset.map(RandAugment("rand-m9-mstd0.5-inc1"))
     """
 
-    def __init__(self, policy="rand-m9-mstd0.5-inc1", fill=(124.0, 116.0, 104.0), **kwargs):
+    def __init__(self, policy="rand-m9-mstd0.5-inc1", fill=FILL, **kwargs):
         settings = parse_policy(policy)
         layers = [
             RandomOperation(
@@ -109,13 +117,6 @@ class RandAugment(SeededLayer, keras_cv.layers.RandomAugmentationPipeline):
         self.fill = tuple(float(value) for value in fill)
         self.settings = settings
 
-    def _augment(self, inputs):
-        image, slots = inputs[IMAGES], self.draw(inputs[SEEDS])
-        fill = self.fill_inline if in_cluster() else self.fill_slot
-        for slot in range(self.augmentations_per_image):
-            image = fill(image, *(numbers[slot] for numbers in slots))
-        return {**inputs, IMAGES: image}
-
     def draw(self, seed):
         """What all slots of one image do, at one go: four vectors of as many as there are slots.
 
@@ -126,6 +127,18 @@ class RandAugment(SeededLayer, keras_cv.layers.RandomAugmentationPipeline):
         chosen = tf.minimum(tf.cast(even[0] * count, tf.int32), count - 1)
         chosen = tf.where(even[1] < self.rate, chosen, count)
         return chosen, *numbers_of(even[2:], self.settings)
+
+    def augment_image(self, image, transformation):
+        """Carries out the operations of all slots, float32 (H, W, C) on 0..255."""
+        fill = self.fill_inline if in_cluster() else self.fill_slot
+        for slot in range(self.augmentations_per_image):
+            image = fill(image, *(numbers[slot] for numbers in transformation))
+        return image
+
+    def placement_of(self, transformation, size):
+        """The `Placement` by the operations of all slots."""
+        chosen, level, sign, _ = transformation
+        return placed(motions(chosen, sign * level, size), size)
 
     # A function of its own is traced once, not for each slot and each dataset: seconds less.
     @tf.function(autograph=False)
@@ -152,11 +165,6 @@ class RandAugment(SeededLayer, keras_cv.layers.RandomAugmentationPipeline):
     def from_config(cls, config):
         """A layer with these arguments."""
         return cls(**config)
-
-
-def in_cluster():
-    """Whether several machines train: then `tf.data` would place functions on the first of them."""
-    return any("/job:worker" in device.name for device in tf.config.list_logical_devices())
 
 
 def deserialize_layer(layer):

@@ -1,17 +1,15 @@
-"""The part of a picture that training sees, decoded no further than needed."""
+"""The part of an image that training sees, decoded no further than needed."""
 
 import math
 
 import tensorflow as tf
 
-from keras_regionvit.images.decode import (
-    center_crop,
-    decode_image,
-    decode_jpeg,
-    image_shape,
-    with_channels,
-)
+from keras_regionvit.images.decode import decode_image, decode_jpeg, with_channels
+from keras_regionvit.images.headers import image_shape
+from keras_regionvit.images.resize import center_crop
+from training.augmentation import affine
 from training.augmentation.branches import one_of
+from training.augmentation.placement import placed, resized
 from training.augmentation.resize import resize_square
 
 CROPS = ("random_resized", "shift", "none")
@@ -20,31 +18,60 @@ RATIOS = (1, 2, 4, 8)  # at which libjpeg can decode
 
 
 def training_image(image, seed, *, size, channels, crop, shift_pixels=2):
-    """A square of a picture, drawn at random.
+    """A square of an image, drawn at random, and where the image went.
 
     Args:
         image: string scalar (encoded) or uint8 (H, W, channels).
         seed: int32 (2,).
         size: S.
         channels: 3 or 1.
-        crop: "random_resized" (8% to 100% of the picture's area, 3:4 to 4:3), "shift" (the middle
+        crop: "random_resized" (8% to 100% of the image's area, 3:4 to 4:3), "shift" (the middle
             square, moved by up to `shift_pixels` of the result, black filling the gap) or "none"
             (the middle square).
         shift_pixels: greatest shift.
 
     Returns:
-        float32 (S, S, channels), whole numbers on 0..255.
+        `(image, placement)`: float32 (S, S, channels), whole numbers on 0..255, and the
+        `Placement` of the image given.
 
     Example:
 
     >>> training_image(data, [0, 7], size=224, channels=3, crop="random_resized")
     """
     if crop == "random_resized":
-        return resize_square(random_window(image, seed, channels, size), size)
+        window, box = random_window(image, seed, channels, size)
+        return resize_square(window, size), resized(box, (size, size))
     if image.dtype == tf.string:
         image = decode_image(image, channels)
+    placement = middle(tf.shape(image)[:2], size, size)
     image = center_crop(image, size, size)
-    return shift(image, seed, shift_pixels) if crop == "shift" else image
+    if crop == "shift":
+        image, moved = shift(image, seed, shift_pixels)
+        placement = placement.then(moved)
+    return image, placement
+
+
+def middle(sides, size, shorter):
+    """What `center_crop` does to an image: the shorter side resized, the middle square cut out.
+
+    Args:
+        sides: int32 (2,), rows and columns of the image.
+        size: side of the square, int.
+        shorter: pixels of the shorter side before the cut, int.
+
+    Returns:
+        A `Placement`.
+
+    Example:
+
+    >>> middle([480, 640], 224, shorter=256)
+    """
+    sides = tf.convert_to_tensor(sides, tf.int32)
+    whole = shorter * sides // tf.reduce_min(sides)
+    scale = tf.cast(whole, tf.float32) / tf.cast(sides, tf.float32)
+    first = tf.round(tf.cast(whole - size, tf.float32) / 2)  # half to even
+    step = affine.stretch(tf.reverse(scale, [0]), -tf.reverse(first, [0]))
+    return placed(step[None], (size, size))
 
 
 def random_window(image, seed, channels, size=None):
@@ -61,10 +88,12 @@ def random_window(image, seed, channels, size=None):
         size: pixels that a side will be resized to; all pixels are decoded if None.
 
     Returns:
-        uint8 (h, w, channels).
+        `(window, box)`: uint8 (h, w, channels), and what it shows of the image, int32 (4,) as
+        `random_box` gives it. In a JPEG decoded at a fraction, only whole blocks show.
     """
     if image.dtype != tf.string:
-        return cut(image, random_box(tf.shape(image)[:2], seed))
+        box = random_box(tf.shape(image)[:2], seed)
+        return cut(image, box), box
 
     def box_of_jpeg(image, seed):
         return random_box(tf.io.extract_jpeg_shape(image)[:2], seed)
@@ -75,15 +104,6 @@ def random_window(image, seed, channels, size=None):
     def window_of_any(image, box):
         return cut(decode_image(image, channels), box)
 
-    def window_of_jpeg(ratio):
-        def window(image, box):
-            if ratio == 1:
-                return with_channels(decode_jpeg(image, box), channels)
-            how = {"channels": 3, "dct_method": "INTEGER_ACCURATE", "ratio": ratio}
-            return with_channels(tf.io.decode_and_crop_jpeg(image, box // ratio, **how), channels)
-
-        return window
-
     # A cut-off JPEG lacks its last two bytes, and must not pass if the window lies above the cut.
     whole = tf.io.is_jpeg(image)
     whole &= tf.strings.substr(image, tf.maximum(tf.strings.length(image) - 2, 0), 2) == b"\xff\xd9"
@@ -91,9 +111,23 @@ def random_window(image, seed, channels, size=None):
     ratios = RATIOS if size else RATIOS[:1]
     times = tf.reduce_min(box[2:]) // (size or 1)  # how often the result fits into the window
     ratio = sum(tf.cast(times >= ratio, tf.int32) for ratio in ratios[1:])
-    ways = [window_of_any, *map(window_of_jpeg, ratios)]
-    window = one_of(tf.where(whole, 1 + ratio, 0), ways, image, box)
-    return tf.ensure_shape(window, (None, None, channels))
+    ways = [window_of_any, *(window_of_jpeg(ratio, channels) for ratio in ratios)]
+    way = tf.where(whole, 1 + ratio, 0)
+    window = one_of(way, ways, image, box)
+    block = tf.gather((1, *ratios), way)
+    return tf.ensure_shape(window, (None, None, channels)), box // block * block
+
+
+def window_of_jpeg(ratio, channels):
+    """A function `(encoded, box)` that decodes a JPEG's window at one `ratio`-th of its size."""
+
+    def window(image, box):
+        if ratio == 1:
+            return with_channels(decode_jpeg(image, box), channels)
+        how = {"channels": 3, "dct_method": "INTEGER_ACCURATE", "ratio": ratio}
+        return with_channels(tf.io.decode_and_crop_jpeg(image, box // ratio, **how), channels)
+
+    return window
 
 
 def random_box(shape, seed, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
@@ -103,7 +137,7 @@ def random_box(shape, seed, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
     the first of ten draws that fits is taken, else the largest middle window of a ratio allowed.
 
     Args:
-        shape: int32 (2,), rows and columns of the picture.
+        shape: int32 (2,), rows and columns of the image.
         seed: int32 (2,).
         area: least and greatest share.
         ratio: least and greatest width / height.
@@ -126,7 +160,7 @@ def random_box(shape, seed, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
     lefts = tf.floor(draws[3] * (sides[1] - columns + 1))
     drawn = tf.stack([tops, lefts, rows, columns])[:, tf.argmax(fits)]
 
-    # none fits: a long and narrow picture
+    # none fits: a long and narrow image
     rows = tf.where(sides[1] / sides[0] < ratio[0], tf.round(sides[1] / ratio[0]), sides[0])
     columns = tf.where(sides[1] / sides[0] > ratio[1], tf.round(sides[0] * ratio[1]), sides[1])
     middle = tf.stack([(sides[0] - rows) // 2, (sides[1] - columns) // 2, rows, columns])
@@ -148,8 +182,11 @@ def shift(image, seed, pixels):
         pixels: int.
 
     Returns:
-        An image of the same shape and dtype.
+        `(image, placement)`: an image of the same shape and dtype, and its `Placement`.
     """
     padded = tf.pad(image, [[pixels, pixels], [pixels, pixels], [0, 0]])
     offset = tf.random.stateless_uniform((2,), seed, 0, 2 * pixels + 1, tf.int32)
-    return tf.slice(padded, tf.concat([offset, [0]], 0), image.shape)
+    moved = tf.slice(padded, tf.concat([offset, [0]], 0), image.shape)
+    distance = tf.cast(tf.reverse(pixels - offset, [0]), tf.float32)  # along x and y
+    step = affine.stretch(tf.ones((2,)), distance)
+    return moved, placed(step[None], image.shape[:2])

@@ -3,16 +3,19 @@
 import keras_cv
 import tensorflow as tf
 
+from training.augmentation.placement import unmoved
+
 IMAGES, SEEDS = "images", "seeds"
-# These would have to move with the pixels; no recipe needs it.
+# These would have to move with the pixels, see `SeededLayer.placement_of`.
 REFUSED = ("bounding_boxes", "keypoints", "segmentation_masks")
 
 
 class SeededLayer(keras_cv.layers.BaseImageAugmentationLayer):
     """An image augmentation layer whose draws follow from the seeds in its input.
 
-    A subclass gives `draw(seed)`, which makes a transformation of one image from its seed, and
-    `augment_image(image, transformation)`, which carries it out. It computes in float32 unless
+    A subclass gives `draw(seed)`, which makes a transformation of one image from its seed,
+    `augment_image(image, transformation)`, which carries it out, and, if it moves pixels,
+    `placement_of(transformation, size)`, which says where they went. It computes in float32 unless
     told otherwise, also under a global mixed precision policy, where keras-cv's own layers fail.
 
     Call arguments:
@@ -72,6 +75,18 @@ class SeededLayer(keras_cv.layers.BaseImageAugmentationLayer):
     def draw(self, seed):
         """A transformation of one image from its seed int32 (2,); the seed itself by default."""
         return seed
+
+    def placement_of(self, transformation, size):
+        """Where a transformation puts the pixels of an image; where they were by default.
+
+        Args:
+            transformation: what `draw` gave.
+            size: rows and columns of the image, ints or int32.
+
+        Returns:
+            A `Placement`.
+        """
+        return unmoved()
 
     def _augment(self, inputs):
         transformation = self.draw(inputs[SEEDS])

@@ -5,12 +5,15 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from training.augmentation import color, geometry
+from keras_regionvit.imagenet import MEAN
+from training.augmentation import affine, color, geometry
 from training.augmentation.layer import SeededLayer
+from training.augmentation.placement import placed
 from training.augmentation.policy import Policy
 from training.augmentation.seeds import uniform
 
 DRAWS = 3  # even draws of which the numbers of one operation are made
+FILL = tuple(float(round(value)) for value in MEAN)  # in whole numbers, as pixels are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,16 +48,18 @@ class Drawn:
         threshold = tf.minimum(tf.floor(self.level * 256), 256.0)
         return 256 - threshold if self.increasing else threshold
 
-    def geometric(self, most):
-        """Arguments of a geometric operation that reaches `most` at level 1."""
-        return self.sign * self.level * most, self.bicubic, self.fill
+    def geometric(self, operation):
+        """Arguments of a key of `REACHES`."""
+        return self.sign * self.level * REACHES[operation], self.bicubic, self.fill
 
 
+# How far operations that move pixels reach at level 1: degrees, or shares of the image's sides.
+REACHES = {"Rotate": 30.0, "ShearX": 0.3, "ShearY": 0.3, "TranslateX": 0.45, "TranslateY": 0.45}
 OPERATIONS = {
     "AutoContrast": lambda image, drawn: color.auto_contrast(image),
     "Equalize": lambda image, drawn: color.equalize(image),
     "Invert": lambda image, drawn: color.invert(image),
-    "Rotate": lambda image, drawn: geometry.rotate(image, *drawn.geometric(30.0)),
+    "Rotate": lambda image, drawn: geometry.rotate(image, *drawn.geometric("Rotate")),
     "Posterize": lambda image, drawn: color.posterize(image, drawn.bits),
     "Solarize": lambda image, drawn: color.solarize(image, drawn.threshold),
     "SolarizeAdd": lambda image, drawn: color.solarize_add(
@@ -64,10 +69,10 @@ OPERATIONS = {
     "Contrast": lambda image, drawn: color.contrast(image, drawn.enhance),
     "Brightness": lambda image, drawn: color.brightness(image, drawn.enhance),
     "Sharpness": lambda image, drawn: color.sharpness(image, drawn.enhance),
-    "ShearX": lambda image, drawn: geometry.shear_x(image, *drawn.geometric(0.3)),
-    "ShearY": lambda image, drawn: geometry.shear_y(image, *drawn.geometric(0.3)),
-    "TranslateX": lambda image, drawn: geometry.translate_x(image, *drawn.geometric(0.45)),
-    "TranslateY": lambda image, drawn: geometry.translate_y(image, *drawn.geometric(0.45)),
+    "ShearX": lambda image, drawn: geometry.shear_x(image, *drawn.geometric("ShearX")),
+    "ShearY": lambda image, drawn: geometry.shear_y(image, *drawn.geometric("ShearY")),
+    "TranslateX": lambda image, drawn: geometry.translate_x(image, *drawn.geometric("TranslateX")),
+    "TranslateY": lambda image, drawn: geometry.translate_y(image, *drawn.geometric("TranslateY")),
 }
 
 
@@ -80,6 +85,23 @@ def numbers_of(even, policy):
         magnitude += policy.magnitude_std * tf.math.ndtri(even[2])  # normal
     level = tf.clip_by_value(magnitude, 0.0, policy.magnitude_max) / 10
     return level, tf.where(even[0] < 0.5, -1.0, 1.0), even[1] < 0.5
+
+
+def motions(chosen, amounts, size):
+    """Where operations put the pixels of an image.
+
+    Args:
+        chosen: int32 (n,), their numbers in `OPERATIONS`; one past the last is none.
+        amounts: float32 (n,), sign times level of each.
+        size: rows and columns of the image, ints or int32.
+
+    Returns:
+        float32 (n, 2, 3), a map each, see `affine`.
+    """
+    names = [*OPERATIONS, None]
+    reaches = [[reach * (name == key) for key, reach in REACHES.items()] for name in names]
+    numbers = tf.gather(tf.constant(reaches, tf.float32), chosen) * amounts[:, None]
+    return affine.motion(numbers, size)
 
 
 @keras.saving.register_keras_serializable(package="regionvit_training")
@@ -110,7 +132,7 @@ class RandomOperation(SeededLayer):
         magnitude_std=0.5,
         magnitude_max=10.0,
         increasing=True,
-        fill=(124.0, 116.0, 104.0),
+        fill=FILL,
         **kwargs,
     ):
         if operation not in OPERATIONS:
@@ -146,6 +168,12 @@ class RandomOperation(SeededLayer):
                 f"images. Received: {fill}"
             )
         return OPERATIONS[self.operation](image, transformation)
+
+    def placement_of(self, transformation, size):
+        """The `Placement` by the operation."""
+        chosen = tf.constant([list(OPERATIONS).index(self.operation)])
+        amounts = tf.reshape(transformation.sign * transformation.level, (1,))
+        return placed(motions(chosen, amounts, size), size)
 
     def get_config(self):
         """The arguments."""

@@ -21,10 +21,10 @@ class Policy:
         magnitude: mean strength on 0..10 ("m").
         ops: how many operations are drawn for an image, with replacement ("n").
         probability: how often a drawn operation is carried out ("p").
-        magnitude_std: standard deviation of the strength, which is drawn anew for every operation;
+        magnitude_std: standard deviation of the strength, drawn again for every operation;
             above 100: even on 0..`magnitude` instead ("mstd").
         magnitude_max: drawn strengths are clipped to 0..this ("mmax").
-        increasing: whether a greater strength changes the picture more in all operations ("inc");
+        increasing: whether a greater strength changes the image more in all operations ("inc");
             else posterize and solarize act less, and enhance factors are 0.1..1.9.
     """
 

@@ -1,9 +1,9 @@
-"""Bicubic resize for training: the figures of `tf.image.resize(antialias=True)`, in less time.
+"""Bicubic resize for training: the values of `tf.image.resize(antialias=True)`, in less time.
 
-Rows of the result lie in blocks; a block sees a short run of the picture's rows, so it is the
+Rows of the result lie in blocks; a block sees a short run of the image's rows, so it is the
 product of a small matrix of weights and that run. Then the same along the columns.
 
-H, W: of the picture; S: side of the result; n: blocks; b: rows in a block; k: length of a run.
+H, W: of the image; S: side of the result; n: blocks; b: rows in a block; k: length of a run.
 """
 
 import tensorflow as tf
@@ -12,7 +12,7 @@ BLOCK = 16
 
 
 def resize_square(image, size):
-    """Resizes a picture to a square, bicubic with antialiasing.
+    """Resizes an image to a square, bicubic with antialiasing.
 
     Args:
         image: uint8 (H, W, C), C static.
@@ -45,7 +45,7 @@ def block_weights(lengths, size, block=BLOCK):
     """What each pixel of the result takes from which pixels, along some axes.
 
     Args:
-        lengths: pixels of the picture along each of the axes, int32 (a,).
+        lengths: pixels of the image along each of the axes, int32 (a,).
         size: pixels of the result along each of them, int.
         block: b.
 

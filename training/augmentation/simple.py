@@ -6,10 +6,11 @@ import math
 import keras
 import tensorflow as tf
 
-from training.augmentation import color
+from training.augmentation import affine, color
 from training.augmentation.branches import either
 from training.augmentation.layer import SeededLayer
 from training.augmentation.pixels import paste, size
+from training.augmentation.placement import placed
 from training.augmentation.seeds import ALGORITHM, split, uniform
 
 # Boxes tried by random erasing before it leaves the image alone.
@@ -41,6 +42,11 @@ class RandomFlip(SeededLayer):
     def augment_image(self, image, transformation):
         """Mirrors (H, W, C) where told to."""
         return tf.cond(transformation, lambda: tf.reverse(image, [1]), lambda: image)
+
+    def placement_of(self, transformation, size):
+        """A mirrored image's `Placement`, or that of the image as it is."""
+        step = tf.where(transformation, affine.mirror(size[1]), tf.eye(2, 3))
+        return placed(step[None], size)
 
     def get_config(self):
         """The arguments."""
@@ -108,7 +114,7 @@ class RandomErasing(SeededLayer):
     """Covers a box with noise: mean 0 and standard deviation 1, drawn for each value.
 
     It belongs after normalisation. The box has an even share of the image's area and a
-    log-even ratio of height to width; one that does not fit is drawn anew, up to ten times.
+    log-even ratio of height to width; one that does not fit is drawn again, up to ten times.
     keras-cv's RandomCutout draws sides instead of area, and one colour or none.
 
     Args:

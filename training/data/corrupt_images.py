@@ -1,4 +1,4 @@
-"""Pictures that cannot be read: named in the error, or left out and counted."""
+"""Images that cannot be read: named in the error, or left out and counted."""
 
 import collections
 
@@ -6,9 +6,9 @@ import tensorflow as tf
 
 
 class Skipped:
-    """The pictures that were left out because they could not be read.
+    """The images that were left out because they could not be read.
 
-    `names` maps the name of a picture to how often it came up. Batches are made ahead of their
+    `names` maps the name of an image to how often it came up. Batches are made ahead of their
     use, so it may run ahead of the training.
 
     Example:
@@ -22,7 +22,7 @@ class Skipped:
         self.names: collections.Counter[str] = collections.Counter()
 
     def note(self, name):
-        """Counts a picture, inside of `tf.data`.
+        """Counts an image, inside of `tf.data`.
 
         Args:
             name: string scalar tensor.
@@ -40,20 +40,50 @@ class Skipped:
         return tf.ensure_shape(noted, ())
 
     def __len__(self):
-        """How many pictures."""
+        """How many images."""
         return len(self.names)
+
+
+def careful_reader(specs, skip_corrupt, skipped):
+    """A reader for examples some of which cannot be read.
+
+    Args:
+        specs: nest of `tf.TensorSpec`s with static shapes: what is read of an example.
+        skip_corrupt: whether an example that cannot be read gives zeros and False, instead of an
+            error with its name.
+        skipped: a `Skipped`, told of each such example.
+
+    Returns:
+        A function `(read, record, key)`, `key` being `Source.key_of` of the record, that gives
+        `(nest of tensors, whether it could be read)`.
+
+    Example:
+
+    >>> careful_reader(tf.TensorSpec((224, 224, 3)), skip_corrupt=False, skipped=None)
+    """
+
+    def reader(read, record, key):
+        zeros = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), specs)
+        example, readable = read_or(lambda record: read(*record), record, zeros)
+        if skip_corrupt:
+            readable = tf.cond(readable, lambda: True, lambda: skipped.note(key["name"]))
+            return example, readable
+        with tf.control_dependencies([insist(readable, key["name"])]):
+            return tf.nest.map_structure(tf.identity, example), readable
+
+    return reader
 
 
 def read_or(function, record, otherwise):
     """`function(record)`, or `otherwise` where that fails: `try` and `except` within `tf.data`.
 
     Args:
-        function: of tensors, gives a tensor.
+        function: of tensors, gives a nest of tensors.
         record: its argument, a nest of tensors.
-        otherwise: a tensor of the same dtype and shape.
+        otherwise: a nest of tensors of the same structure, dtypes and shapes.
 
     Returns:
-        `(result, whether function succeeded)`.
+        `(nest, whether function succeeded)`.
 
     Example:
 
@@ -66,7 +96,7 @@ def read_or(function, record, otherwise):
 
 
 def insist(readable, name):
-    """Raises an error that names the picture unless it is readable.
+    """Raises an error that names the image unless it is readable.
 
     Args:
         readable: boolean scalar.
@@ -78,7 +108,7 @@ def insist(readable, name):
     text = tf.strings.join(
         [
             name,
-            " cannot be read as a picture: it is missing, damaged, cut short, too large or not a "
+            " cannot be read as an image: it is missing, damaged, cut short, too large or not a "
             "JPEG, PNG, GIF or BMP; mend it, remove it, or let it be left out (skip_corrupt).",
         ]
     )
@@ -86,28 +116,31 @@ def insist(readable, name):
         return tf.identity(readable)
 
 
-def replace_unreadable(images, labels, readable, names):
-    """Puts the next readable picture of the batch, going round, in the place of an unreadable one.
+def replace_unreadable(batch, readable, names):
+    """Puts the next readable example of the batch, going round, in the place of an unreadable one.
 
-    So batches keep their size. It is the same augmented picture twice.
+    So batches keep their size. It is the same augmented example twice.
 
     Args:
-        images: (B, ...).
-        labels: (B, ...).
+        batch: nest of tensors (B, ...).
         readable: boolean (B,).
         names: string (B,), for the error.
 
     Returns:
-        `(images, labels)`.
+        The nest.
 
     Raises:
         tf.errors.InvalidArgumentError: when run, if none is readable.
+
+    Example:
+
+    >>> images, labels = replace_unreadable((images, labels), readable, names)
     """
     size = tf.size(readable)
-    text = tf.strings.join(["No picture of a batch can be read, the first of them ", names[0]])
+    text = tf.strings.join(["No image of a batch can be read, the first of them ", names[0]])
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_any(readable), [text])]):
         places = tf.range(size)
     # how many steps from row to row, going round; unreadable ones are out of reach
     steps = (places[None, :] - places[:, None]) % size + tf.where(readable, 0, size)[None, :]
     nearest = tf.argmin(steps, axis=1)
-    return tf.gather(images, nearest), tf.gather(labels, nearest)
+    return tf.nest.map_structure(lambda rows: tf.gather(rows, nearest), batch)

@@ -1,103 +1,74 @@
-"""From the figures of a recipe to batches of images."""
+"""From a task and its recipe to the batches of a run."""
 
 import dataclasses
 from typing import Any
 
-from training.augmentation import batch_augmentation, image_augmentation
 from training.data.pipeline import evaluation_batches, training_batches
-from training.data.sources import open_source
-from training.distribute.replicas import spread, spread_whole
+from training.distribute.replicas import distribute_dataset, distribute_once
+
+EVALUATION_BATCH = 250  # examples at a time, unless batches of training are smaller
 
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """The images of a run.
+    """The data of a run.
 
     Attributes:
-        source: a `training.data.sources.Source` to learn from.
-        held_out: one to be judged on.
-        classes: number of classes.
+        source: a `training.data.sources.source.Source` to learn from.
+        held_out: one to be evaluated on.
         steps_per_epoch: whole batches an epoch.
     """
 
     source: Any
     held_out: Any
-    classes: int
     steps_per_epoch: int
 
+    @property
+    def info(self):
+        """What both sources say of their data."""
+        return self.source.info
 
-def open_inputs(recipe, data=None):
-    """Opens the images of a recipe.
+
+def open_inputs(task, data=None):
+    """Opens the data of a recipe.
 
     Args:
-        recipe: a `training.recipes.schema.Recipe`.
-        data: optional folder or file with the images.
+        task: a `training.tasks.task.Task`.
+        data: optional folder or file with the data.
 
     Returns:
         `Inputs`.
 
     Raises:
-        ValueError: images are missing, or do not fit the recipe.
+        ValueError: data are missing, or do not fit the recipe.
 
     Example:
 
-    >>> open_inputs(recipe).steps_per_epoch
+    >>> open_inputs(open_task(recipe)).steps_per_epoch
     """
-    source = open_split(recipe, recipe.train_split, data)
-    held_out = open_split(recipe, recipe.eval_split, data)
-    if source.class_names != held_out.class_names:
+    settings = task.recipe.data
+    source = task.open_split(settings.train_split, data)
+    held_out = task.open_split(settings.eval_split, data)
+    for key in source.info:
+        if source.info[key] != held_out.info[key]:
+            raise ValueError(
+                f"the splits {settings.train_split} and {settings.eval_split} of {source.name} "
+                f"differ in their {key.replace('_', ' ')}: {_said(source.info[key])} and "
+                f"{_said(held_out.info[key])}."
+            )
+    if source.count < settings.batch_size:
         raise ValueError(
-            f"the splits {recipe.train_split} and {recipe.eval_split} of {source.name} differ in "
-            f"their classes: {len(source.class_names)} and {len(held_out.class_names)}."
+            f"`data.batch_size` must be at most the {source.count} {task.unit} of {source.name}. "
+            f"Received: {settings.batch_size}"
         )
-    if source.count < recipe.batch_size:
-        raise ValueError(
-            f"`batch_size` must be at most the {source.count} images of {source.name}. "
-            f"Received: {recipe.batch_size}"
-        )
-    return Inputs(source, held_out, len(source.class_names), source.count // recipe.batch_size)
+    return Inputs(source, held_out, source.count // settings.batch_size)
 
 
-def open_split(recipe, split, data=None, *, any_label=False):
-    """Opens one part of the images of a recipe.
-
-    Args:
-        recipe: a `training.recipes.schema.Recipe`.
-        split: its name.
-        data: optional folder or file with the images.
-        any_label: whether images may have several labels though the recipe gives one each: any
-            of them is then a right answer.
-
-    Returns:
-        A `training.data.sources.Source`.
-
-    Raises:
-        ValueError: images are missing, or do not fit the recipe.
-    """
-    source = open_source(
-        recipe.data,
-        split,
-        data=data,
-        classes=recipe.classes or None,
-        channels=recipe.channels,
-        multi_label=recipe.multi_label,
-        count=recipe.images or None,
-        size=recipe.image_size,
-    )
-    several = source.multi_label and any_label
-    if recipe.multi_label != source.multi_label and not several:
-        raise ValueError(
-            f"`multi_label` must be {source.multi_label} for {source.name}. "
-            f"Received: {recipe.multi_label}"
-        )
-    return source
-
-
-def train_batches(recipe, inputs, *, seed, start_step=0, **options):
+def train_batches(task, inputs, *, seed, start_step=0, **options):
     """The batches of all epochs from a step on: a pure function of seed and step.
 
     Args:
-        recipe: a `training.recipes.schema.Recipe`.
+        task: a `training.tasks.task.Task`.
         inputs: `Inputs`.
         seed: int.
         start_step: steps that are done already.
@@ -105,89 +76,77 @@ def train_batches(recipe, inputs, *, seed, start_step=0, **options):
             `skip_corrupt`.
 
     Returns:
-        A `tf.data.Dataset` of pairs `(images float32 (B, S, S, channels), labels float32 (B,
-        classes))`.
+        A `tf.data.Dataset` of `(inputs, targets)`.
     """
-    mean, std = _statistics(recipe)
+    recipe = task.recipe
     return training_batches(
         inputs.source,
-        image_size=recipe.image_size,
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
+        task.preparation(inputs.info, training=True),
+        task.specs(inputs.info),
+        batch_size=recipe.data.batch_size,
+        epochs=recipe.schedule.epochs,
         seed=seed,
         start_step=start_step,
-        repeats=recipe.repeats,
-        crop=recipe.crop,
-        shift_pixels=recipe.shift_pixels,
-        augment_image=image_augmentation(
-            auto_augment=recipe.auto_augment or None,
-            color_jitter=recipe.color_jitter,
-            flip=recipe.flip,
-            erasing=recipe.erasing,
-            mean=mean,
-            std=std,
-            channels=recipe.channels,
-        ),
-        augment_batch=batch_augmentation(
-            mixup=recipe.mixup,
-            cutmix=recipe.cutmix,
-            switch_probability=recipe.switch_probability,
-        ),
+        repeats=recipe.augment.repeats,
+        mix=task.mixing(),
         **options,
     )
 
 
-def eval_batches(recipe, source, *, batch_size=None, **options):
-    """All images of a source once, in order.
+def eval_batches(task, source, *, batch_size=None, **options):
+    """All examples of a source once, in order.
 
     Returns:
-        A `tf.data.Dataset` of pairs as `train_batches` has them; the last may be smaller.
+        A `tf.data.Dataset` of `(inputs, targets)`; the last batch may be smaller.
     """
-    mean, std = _statistics(recipe)
     return evaluation_batches(
         source,
-        image_size=recipe.image_size,
-        batch_size=batch_size or min(recipe.batch_size, 250),
-        crop_ratio=recipe.crop_ratio,
-        mean=mean,
-        std=std,
+        task.preparation(source.info, training=False),
+        task.specs(source.info),
+        batch_size=batch_size or _evaluation_batch(task),
         **options,
     )
 
 
-def spread_training(strategy, recipe, inputs, *, start_step=0, **options):
+def training_dataset(strategy, task, inputs, *, start_step=0, **options):
     """`train_batches` on the replicas of a strategy: the same global batches however many.
 
     Returns:
-        An iterable, see `training.distribute.replicas.spread`.
+        An iterable, see `training.distribute.replicas.distribute_dataset`.
     """
 
     def of_worker(shard):
         return train_batches(
-            recipe, inputs, start_step=start_step, shard=shard,
-            replicas=strategy.num_replicas_in_sync, **options,
-        )  # fmt: skip
+            task,
+            inputs,
+            start_step=start_step,
+            shard=shard,
+            replicas=strategy.num_replicas_in_sync,
+            **options,
+        )
 
-    steps = recipe.epochs * inputs.steps_per_epoch - start_step
-    return spread(strategy, of_worker, recipe.batch_size, steps)
+    steps = task.recipe.schedule.epochs * inputs.steps_per_epoch - start_step
+    return distribute_dataset(strategy, of_worker, task.recipe.data.batch_size, steps)
 
 
-def spread_evaluation(strategy, recipe, source, *, batch_size=None, **options):
+def evaluation_dataset(strategy, task, source, *, batch_size=None, **options):
     """`eval_batches` on the replicas of a strategy.
 
     Returns:
-        An iterable, see `training.distribute.replicas.spread_whole`.
+        An iterable, see `training.distribute.replicas.distribute_once`.
     """
-    batch_size = batch_size or min(recipe.batch_size, 250)
+    batch_size = batch_size or _evaluation_batch(task)
 
     def of_worker(shard):
-        return eval_batches(recipe, source, batch_size=batch_size, shard=shard, **options)
+        return eval_batches(task, source, batch_size=batch_size, shard=shard, **options)
 
-    return spread_whole(strategy, of_worker, batch_size, source.count)
+    return distribute_once(strategy, of_worker, batch_size, source.count)
 
 
-def _statistics(recipe):
-    """What the pipeline normalises with; a model with a frame normalises by itself."""
-    if recipe.frame:
-        return (0.0,) * recipe.channels, (1.0,) * recipe.channels
-    return recipe.mean, recipe.std
+def _evaluation_batch(task):
+    return min(task.recipe.data.batch_size, EVALUATION_BATCH)
+
+
+def _said(value):
+    """A value in few words."""
+    return len(value) if isinstance(value, (tuple, list, dict)) else repr(value)

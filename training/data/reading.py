@@ -1,15 +1,15 @@
-"""Batches of pictures, read quickly, and once more with care where that fails.
+"""Batches of examples, read quickly, and once more with care where that fails.
 
-To catch an error picture by picture (`read_or`) takes a quarter of the time that making a picture
-does. So it is caught batch by batch, and a batch that fails is made anew, picture by picture.
+To catch an error example by example (`corrupt_images.read_or`) takes a quarter of the time that
+making an image does. So it is caught batch by batch, and a batch that fails is made again, example
+by example.
 """
 
 import os
 
 import tensorflow as tf
 
-from training.augmentation.choice import in_cluster
-from training.data.corrupt_images import insist, read_or
+from training.augmentation.branches import in_cluster
 
 
 def whole_batch(records, count, example, careful, parallel):
@@ -19,7 +19,7 @@ def whole_batch(records, count, example, careful, parallel):
         records: nest of tensors, each with `count` rows.
         count: int, or an int64 scalar tensor.
         example: function of a reader, gives a function of a record that gives a nest of tensors. A
-            reader is a function `(read, record, facts)`: `read(*record)`, and whether that worked.
+            reader is a function `(read, record, key)`: `read(*record)`, and whether that worked.
         careful: the reader to take where an error ends the batch otherwise.
         parallel: records that are worked on at once; as many as there are cores if None.
 
@@ -28,7 +28,7 @@ def whole_batch(records, count, example, careful, parallel):
 
     Example:
 
-    >>> careful = careful_reader(source, 224, skip_corrupt=True, skipped=Skipped())
+    >>> careful = careful_reader(specs, skip_corrupt=True, skipped=Skipped())
     >>> images, readable = whole_batch(records, 8, example, careful, parallel=4)
     """
     parallel = parallel or cores()  # here AUTOTUNE would stay at 16
@@ -44,38 +44,9 @@ def whole_batch(records, count, example, careful, parallel):
     return either.get_single_element()
 
 
-def read_plainly(read, record, facts):
+def read_plainly(read, record, key):
     """`(read(*record), True)`, or the error that reading raises."""
     return read(*record), True
-
-
-def careful_reader(source, size, skip_corrupt, skipped):
-    """A reader for pictures some of which cannot be read.
-
-    Args:
-        source: a `Source`.
-        size: S.
-        skip_corrupt: whether such a picture gives zeros and False, and not an error with its name.
-        skipped: a `Skipped`, told of each such picture.
-
-    Returns:
-        A function `(read, record, facts)` that gives `(float32 (S, S, C), boolean)`.
-
-    Example:
-
-    >>> careful_reader(source, 224, skip_corrupt=False, skipped=None)
-    """
-    shape = (size, size, source.channels)
-
-    def reader(read, record, facts):
-        image, readable = read_or(lambda record: read(*record), record, tf.zeros(shape))
-        if skip_corrupt:
-            readable = tf.cond(readable, lambda: True, lambda: skipped.note(facts["name"]))
-            return image, readable
-        with tf.control_dependencies([insist(readable, facts["name"])]):
-            return tf.identity(image), readable
-
-    return reader
 
 
 def cores():

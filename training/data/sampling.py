@@ -1,7 +1,9 @@
-"""Which picture goes where: seeds, copies, and a worker's rows of the global batch."""
+"""Which example goes where: seeds, copies, and a worker's rows of the global batch."""
 
 import numpy as np
 import tensorflow as tf
+
+from training.distribute.replicas import check_pairs
 
 ORDER, IMAGE, BATCH = range(3)  # streams of random numbers that never meet
 
@@ -27,13 +29,13 @@ def stream_seed(seed, stream, number):
 def rows_of(batch_size, *, repeats=1, replicas=1, shard=(0, 1), pairs=False):
     """Which places of an epoch's sequence make up a worker's part of a batch, row by row.
 
-    The sequence shows each picture `repeats` times in succession. It is dealt out to the
+    The sequence shows each example `repeats` times in succession. It is dealt out to the
     replicas in turn, as timm's RepeatAugSampler does, so that copies fall on different replicas.
-    Which pictures a global batch holds depends neither on replicas nor on workers.
+    Which examples a global batch holds depends neither on replicas nor on workers.
 
     Args:
-        batch_size: pictures in the global batch.
-        repeats: copies of a picture.
+        batch_size: examples in the global batch.
+        repeats: copies of an example.
         replicas: contiguous parts of the global batch.
         shard: `(index, workers)`.
         pairs: whether each worker needs the mirror image in the batch, `batch_size - 1 - place`,
@@ -43,7 +45,7 @@ def rows_of(batch_size, *, repeats=1, replicas=1, shard=(0, 1), pairs=False):
         int64 (batch_size / workers,), in [0, batch_size).
 
     Raises:
-        ValueError: the figures do not fit together.
+        ValueError: the numbers do not fit together.
 
     Example:
 
@@ -74,23 +76,6 @@ def rows_of(batch_size, *, repeats=1, replicas=1, shard=(0, 1), pairs=False):
     return places.reshape(workers, -1)[index]
 
 
-def check_pairs(batch_size, replicas, workers):
-    """That pictures which are mixed with each other can lie with the same worker.
-
-    Raises:
-        ValueError: they cannot.
-
-    Example:
-
-    >>> check_pairs(16, replicas=4, workers=2)
-    """
-    if workers > 1 and batch_size % (2 * replicas):
-        raise ValueError(
-            "`batch_size` must be a multiple of twice the replicas where pictures are mixed in "
-            f"pairs (MixUp, CutMix). Received: {batch_size} and {replicas}"
-        )
-
-
 def sequence(records, repeats, begin, count, rows, batch_size):
     """A part of an epoch's sequence, as far as it belongs to this worker.
 
@@ -100,7 +85,7 @@ def sequence(records, repeats, begin, count, rows, batch_size):
         begin: places of the sequence to pass over, a multiple of `batch_size`.
         count: how many places to take after that, likewise.
         rows: what `rows_of` gives.
-        batch_size: pictures in the global batch.
+        batch_size: examples in the global batch.
 
     Returns:
         A `tf.data.Dataset` of `(record, copy int64 ())`.

@@ -6,6 +6,8 @@ import os
 
 from training.distribute.rendezvous import split_address
 
+LONGEST = 400  # characters of TF_CONFIG that a message shows
+
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
@@ -39,35 +41,42 @@ def cluster_of(workers=None, index=None, environment=os.environ):
     >>> cluster_of("10.0.0.1:7000,10.0.0.2:7000", 1)
     Cluster(workers=('10.0.0.1:7000', '10.0.0.2:7000'), index=1)
     """
-    name = "--workers"
     if workers is None and index is None:
-        name, text = "TF_CONFIG", environment.get("TF_CONFIG", "")
-        if not text.strip():
-            return Cluster()
-        try:
-            config = json.loads(text)
-            jobs = config.get("cluster", {})
-            listed = [*jobs.get("chief", []), *jobs.get("worker", [])]
-            if not listed:
-                return Cluster()
-            job, index = str(config["task"]["type"]), int(config["task"]["index"])
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise ValueError(
-                'TF_CONFIG must be like {"cluster": {"worker": ["host:port", ...]}, "task": '
-                f'{{"type": "worker", "index": 0}}}}. Received: {text!r}'
-            ) from None
-        if job not in ("chief", "worker"):
-            raise ValueError(
-                f"TF_CONFIG: a task of type {job!r} takes no part in a training; use chief and "
-                "worker."
-            )
-        index += len(jobs.get("chief", [])) if job == "worker" else 0
-        if len(listed) == 1 and index == 0:
-            return Cluster()
-    elif workers is None or index is None:
+        text = environment.get("TF_CONFIG", "")
+        return _from_tf_config(text) if text.strip() else Cluster()
+    if workers is None or index is None:
         raise ValueError("--workers and --index go together: all addresses, and which is this one")
-    else:
-        listed = [part.strip() for part in workers.split(",") if part.strip()]
+    listed = [part.strip() for part in workers.split(",") if part.strip()]
+    return _checked("--workers", listed, index)
+
+
+def _from_tf_config(text):
+    """The cluster that the text of `TF_CONFIG` names."""
+    try:
+        config = json.loads(text)
+        jobs = config.get("cluster", {})
+        chiefs = jobs.get("chief", [])
+        listed = [*chiefs, *jobs.get("worker", [])]
+        if not listed:
+            return Cluster()
+        job, index = str(config["task"]["type"]), int(config["task"]["index"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ValueError(
+            'TF_CONFIG must be like {"cluster": {"worker": ["host:port", ...]}, "task": '
+            f'{{"type": "worker", "index": 0}}}}. Received: {text[:LONGEST]!r}'
+        ) from None
+    if job not in ("chief", "worker"):
+        raise ValueError(
+            f"TF_CONFIG: a task of type {job!r} takes no part in a training; use chief and worker."
+        )
+    index += len(chiefs) if job == "worker" else 0
+    if len(listed) == 1 and index == 0:
+        return Cluster()
+    return _checked("TF_CONFIG", listed, index)
+
+
+def _checked(name, listed, index):
+    """The `Cluster` of addresses; `name` says in messages where they come from."""
     for address in listed:
         split_address(address)
     if len(set(listed)) != len(listed):

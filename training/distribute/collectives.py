@@ -11,7 +11,7 @@ from training.distribute.replicas import local_replicas, workers_of
 
 
 class LostWorker(RuntimeError):
-    """Another worker is gone, and with it the run; the last checkpoint is intact."""
+    """Another worker ended, and with it the run; the last checkpoint is intact."""
 
 
 @contextlib.contextmanager
@@ -19,7 +19,7 @@ def together(strategy):
     """Says in one sentence that a worker is lost, where TensorFlow would say it in many.
 
     Raises:
-        LostWorker: a worker ended, or did not answer for a while.
+        LostWorker: another worker ended, or did not answer for a while.
 
     Example:
 
@@ -95,12 +95,12 @@ def from_all(strategy, value):
     return [json.loads(_text_from(strategy, i, text)) for i in range(workers_of(strategy))]
 
 
-def check_same(strategy, facts):
-    """That all workers have found the same, where a difference would let them wait for ever.
+def check_same(strategy, found):
+    """Checks that all workers found the same, where a difference would let them wait for ever.
 
     Args:
         strategy: a `tf.distribute.Strategy`.
-        facts: a dict of plain data.
+        found: a dict of plain data.
 
     Raises:
         ValueError: one has found something else than the chief; the same sentence in all.
@@ -109,12 +109,12 @@ def check_same(strategy, facts):
 
     >>> check_same(strategy, {"number of classes": 1000})
     """
-    chief = from_chief(strategy, lambda: facts)
-    own = next((k for k in {**chief, **facts} if chief.get(k) != facts.get(k)), None)
+    chief = from_chief(strategy, lambda: found)
+    own = next((k for k in {**chief, **found} if chief.get(k) != found.get(k)), None)
     if not anyone(strategy, own is not None):
         return
-    found = from_all(strategy, [own, facts.get(own)])
-    for worker, (key, value) in enumerate(found):
+    differences = from_all(strategy, [own, found.get(own)])
+    for worker, (key, value) in enumerate(differences):
         if key is not None:
             raise ValueError(
                 f"worker {worker} has other images than worker 0: the {key} is {value!r}, "

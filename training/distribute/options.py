@@ -1,9 +1,9 @@
 """The options of the command that say on which devices and machines to train."""
 
-from training.console import quiet_import
+import argparse
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker", "tpu")
-MEETING = 60.0  # seconds in which all workers must have come, if --wait does not say
+WAIT = 60.0  # seconds in which all workers must have come, if --wait does not say
 
 
 def add_arguments(parser):
@@ -29,7 +29,7 @@ def add_arguments(parser):
         "--wait",
         type=_seconds,
         metavar="SECONDS",
-        help=f"how long to wait at the start for the other workers (default: {MEETING:g})",
+        help=f"how long to wait at the start for the other workers (default: {WAIT:g})",
     )
     group.add_argument(
         "--devices",
@@ -53,44 +53,13 @@ def cluster(options):
     return Cluster()
 
 
-def open_devices(options, workers, facts):
-    """Lets the workers meet, if there are several, and opens the devices.
-
-    Args:
-        options: the parsed options.
-        workers: a `training.distribute.cluster.Cluster`.
-        facts: a dict of plain data that all workers must agree on.
-
-    Returns:
-        A `tf.distribute.Strategy`.
-
-    Raises:
-        ValueError: devices or workers are missing, or workers differ in what they are to do.
-    """
-    from training.distribute.rendezvous import meet
-
-    with quiet_import():
-        from training.distribute.strategy import gpus, open_strategy
-
-    if len(workers.workers) > 1:
-        print(f"worker {workers.index} of {len(workers.workers)} waits for the others", flush=True)
-        facts = {**facts, "the number of GPUs": len(gpus())}  # replicas are counted from it
-        meet(workers.workers, workers.index, facts, options.wait or MEETING)
-    with quiet_import():
-        return open_strategy(options.strategy, workers.workers, workers.index, options.devices)
-
-
 def _number(text):
-    import argparse
-
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}")
     return int(text)
 
 
 def _seconds(text):
-    import argparse
-
     try:
         seconds = float(text)
     except ValueError:

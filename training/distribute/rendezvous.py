@@ -1,4 +1,4 @@
-"""Workers make sure of each other before TensorFlow does: all are there, all mean the same.
+"""A rendezvous before TensorFlow starts: all workers are there, and all are to do the same.
 
 Each listens at its own address and asks the others, a line of JSON either way. The addresses are
 free again afterwards, for TensorFlow's own servers.
@@ -10,16 +10,17 @@ import socket
 import threading
 import time
 
-LONGEST = 1 << 20  # bytes of a line
+MAX_LINE = 1 << 20  # bytes
+LONGEST = 200  # characters of a value that a message shows
 
 
-def meet(workers, index, facts, wait=60.0):
+def rendezvous(workers, index, shared, wait=60.0):
     """Waits for all workers and compares what they are about to do.
 
     Args:
         workers: addresses "host:port" of all, the same list everywhere.
         index: which of them this one is.
-        facts: a dict of plain data; the workers must agree on every entry.
+        shared: a dict of plain data; the workers must agree on every entry.
         wait: seconds to wait for the others.
 
     Raises:
@@ -28,15 +29,17 @@ def meet(workers, index, facts, wait=60.0):
 
     Example:
 
-    >>> meet(["10.0.0.1:7000", "10.0.0.2:7000"], 0, {"seed": 0})
+    >>> rendezvous(["10.0.0.1:7000", "10.0.0.2:7000"], 0, {"seed": 0})
     """
-    facts = json.loads(json.dumps({**facts, "workers": list(workers)}))
+    shared = json.loads(json.dumps({**shared, "workers": list(workers)}))
     deadline = time.monotonic() + wait
     others = [i for i in range(len(workers)) if i != index]
     asked: set[int] = set()
     server = _listen(workers[index])
     over = threading.Event()
-    thread = threading.Thread(target=_answer, args=(server, index, facts, asked, over), daemon=True)
+    thread = threading.Thread(
+        target=_answer, args=(server, index, shared, asked, over), daemon=True
+    )
     thread.start()
     try:
         answers = {i: _ask(workers, index, i, deadline, wait) for i in others}
@@ -53,7 +56,7 @@ def meet(workers, index, facts, wait=60.0):
         thread.join()
         server.close()
     for i, answer in answers.items():
-        _compare(facts, answer["facts"], index, f"{i} ({workers[i]})")
+        _compare(shared, answer["shared"], index, f"{i} ({workers[i]})")
 
 
 def split_address(address):
@@ -92,9 +95,9 @@ def _listen(address):
     return server
 
 
-def _answer(server, index, facts, asked, over):
-    """Answers everybody who asks, until it is over."""
-    line = json.dumps({"index": index, "facts": facts}).encode() + b"\n"
+def _answer(server, index, shared, asked, over):
+    """Answers all who ask, and notes them in `asked`, until `over` is set."""
+    line = json.dumps({"index": index, "shared": shared}).encode() + b"\n"
     while not over.is_set():
         try:
             caller, _ = server.accept()
@@ -115,7 +118,7 @@ def _ask(workers, index, other, deadline, wait):
         try:
             with socket.create_connection(address, timeout=2) as connection:
                 answer = _line(connection)
-                if answer.get("index") != other or not isinstance(answer.get("facts"), dict):
+                if answer.get("index") != other or not isinstance(answer.get("shared"), dict):
                     raise ValueError("another program, or a worker with another --index, answered")
                 connection.sendall(json.dumps({"index": index}).encode() + b"\n")
                 return answer
@@ -138,7 +141,7 @@ def _line(connection):
     data = b""
     while not data.endswith(b"\n"):
         more = connection.recv(65536)
-        if not more or len(data) > LONGEST:
+        if not more or len(data) > MAX_LINE:
             raise ValueError("another program answered")
         data += more
     answer = json.loads(data)
@@ -148,18 +151,26 @@ def _line(connection):
 
 
 def _compare(mine, theirs, index, who):
+    """Checks that another worker is to do the same; says the first difference."""
+    difference = _difference(mine, theirs)
+    if difference is not None:
+        (first, *rest), here, there = difference
+        name = f"{first}: {'.'.join(rest)}" if rest else first
+        raise ValueError(
+            f"worker {who} is about to do something else than this worker {index}: {name} is "
+            f"{repr(there)[:LONGEST]} there and {repr(here)[:LONGEST]} here; start all with the "
+            "same command but --index, on machines alike."
+        )
+
+
+def _difference(mine, theirs):
+    """`(keys that lead there, here, there)` of the first difference of two dicts, or `None`."""
     for key in sorted({*mine, *theirs}):
         here, there = mine.get(key), theirs.get(key)
-        if here == there:
-            continue
         if isinstance(here, dict) and isinstance(there, dict):
-            key, here, there = next(
-                (f"{key}: {k}", here.get(k), there.get(k))
-                for k in sorted({*here, *there})
-                if here.get(k) != there.get(k)
-            )
-        raise ValueError(
-            f"worker {who} is about to do something else than this worker {index}: {key} is "
-            f"{there!r} there and {here!r} here; start all with the same command but --index, on "
-            "machines alike."
-        )
+            within = _difference(here, there)
+            if within is not None:
+                return [key, *within[0]], *within[1:]
+        elif here != there:
+            return [key], here, there
+    return None

@@ -18,6 +18,23 @@ def workers_of(strategy):
     return strategy.num_replicas_in_sync // local_replicas(strategy)
 
 
+def check_pairs(batch_size, replicas, workers):
+    """That rows which are mixed with each other can lie with the same worker.
+
+    Raises:
+        ValueError: they cannot.
+
+    Example:
+
+    >>> check_pairs(16, replicas=4, workers=2)
+    """
+    if workers > 1 and batch_size % (2 * replicas):
+        raise ValueError(
+            "`batch_size` must be a multiple of twice the replicas where rows are mixed in "
+            f"pairs (MixUp, CutMix). Received: {batch_size} and {replicas}"
+        )
+
+
 def endless(dataset):
     """`dataset`, and rows of zeros for ever after it.
 
@@ -37,7 +54,7 @@ def endless(dataset):
     return dataset.concatenate(tf.data.Dataset.from_tensors(zeros).repeat())
 
 
-def spread(strategy, batches, batch_size, steps):
+def distribute_dataset(strategy, batches, batch_size, steps):
     """The global batches of a training, each in contiguous parts on the replicas.
 
     Args:
@@ -52,7 +69,7 @@ def spread(strategy, batches, batch_size, steps):
 
     Example:
 
-    >>> for images, labels in spread(strategy, of_worker, batch_size=64, steps=100): ...
+    >>> for inputs, targets in distribute_dataset(strategy, of_worker, 64, steps=100): ...
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
@@ -66,43 +83,34 @@ def spread(strategy, batches, batch_size, steps):
     return itertools.islice(distributed, steps)
 
 
-def spread_whole(strategy, batches, batch_size, count):
+def distribute_once(strategy, batches, batch_size, count):
     """A data set once, each row on one replica; what fills the last batch up has the weight 0.
 
     So all batches have one shape, and all workers have the same number of them.
 
     Args:
         strategy: a `tf.distribute.Strategy`.
-        batches: a function from `(index, workers)` to a `tf.data.Dataset` of batches of every
-            `workers`-th row; the last batch may be smaller.
+        batches: a function from `(index, workers)` to a `tf.data.Dataset` of batches `(inputs,
+            targets)` of every `workers`-th row; the last batch may be smaller.
         batch_size: rows of a worker's batch.
         count: rows of the whole data set.
 
     Returns:
-        An iterable over nests `(images, labels, weights float32 (B,))`; pairs without weights
-        from `batches` for a single replica.
+        An iterable over `(inputs, targets, weights float32 (B,))`; pairs without weights from
+        `batches` for a single replica.
 
     Example:
 
-    >>> for images, labels, weights in spread_whole(strategy, of_worker, 250, 1000): ...
+    >>> for inputs, targets, weights in distribute_once(strategy, of_worker, 250, 1000): ...
     """
     if strategy.num_replicas_in_sync == 1:
         return batches((0, 1))
     local = local_replicas(strategy)
     each = math.ceil(batch_size / local)  # of a replica
-    size = each * local
-
-    def filled(images, labels):
-        def fill(rows):
-            missing = size - tf.shape(rows)[0]
-            rows = tf.pad(rows, [[0, missing]] + [[0, 0]] * (rows.shape.rank - 1))
-            return tf.ensure_shape(rows, (size, *rows.shape[1:]))
-
-        return fill(images), fill(labels), fill(tf.ones(tf.shape(labels)[:1]))
 
     def of_worker(context):
         shard = (context.input_pipeline_id, context.num_input_pipelines)
-        rows = endless(batches(shard).map(filled))
+        rows = endless(batches(shard).map(lambda *batch: filled(batch, each * local)))
         return rows.rebatch(each, drop_remainder=True).prefetch(2)
 
     def once():
@@ -112,8 +120,28 @@ def spread_whole(strategy, batches, batch_size, count):
     return Again(once)
 
 
+def filled(batch, size):
+    """A batch with rows of zeros up to `size` rows, and a weight for each row.
+
+    Args:
+        batch: a tuple of nests of tensors, at most `size` rows each.
+        size: int.
+
+    Returns:
+        `(*batch, weights)`: float32 (size,) weights, 1 for a row that was there.
+    """
+
+    def fill(rows):
+        missing = size - tf.shape(rows)[0]
+        rows = tf.pad(rows, [[0, missing]] + [[0, 0]] * (rows.shape.rank - 1))
+        return tf.ensure_shape(rows, (size, *rows.shape[1:]))
+
+    there = tf.shape(tf.nest.flatten(batch)[0])[:1]
+    return *tf.nest.map_structure(fill, batch), fill(tf.ones(there))
+
+
 class Again:
-    """What can be gone through again and again, anew each time.
+    """What can be gone through again and again.
 
     Args:
         make: a function that gives an iterable.

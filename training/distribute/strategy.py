@@ -6,12 +6,35 @@ import os
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from training.data.sampling import check_pairs
-from training.distribute.options import STRATEGIES
-from training.distribute.replicas import workers_of
+from training.console import quiet_import
+from training.distribute import options as defaults
+from training.distribute.rendezvous import rendezvous
+from training.distribute.replicas import check_pairs, workers_of
 
 HEARTBEAT = 15  # seconds of silence after which a worker counts as lost
-REGISTER = 120  # seconds that TensorFlow waits for the workers, which have met before
+REGISTER = 120  # seconds that TensorFlow waits for the workers, after their rendezvous
+
+
+def open_devices(options, workers, shared):
+    """Waits for the other workers, if there are several, and opens the devices.
+
+    Args:
+        options: the parsed options.
+        workers: a `training.distribute.cluster.Cluster`.
+        shared: a dict of plain data that all workers must agree on.
+
+    Returns:
+        A `tf.distribute.Strategy`.
+
+    Raises:
+        ValueError: devices or workers are missing, or workers differ in what they are to do.
+    """
+    if len(workers.workers) > 1:
+        print(f"worker {workers.index} of {len(workers.workers)} waits for the others", flush=True)
+        shared = {**shared, "the number of GPUs": len(gpus())}  # replicas are counted from it
+        rendezvous(workers.workers, workers.index, shared, options.wait or defaults.WAIT)
+    with quiet_import():
+        return open_strategy(options.strategy, workers.workers, workers.index, options.devices)
 
 
 def open_strategy(name="auto", workers=None, index=None, devices=None):
@@ -37,8 +60,10 @@ def open_strategy(name="auto", workers=None, index=None, devices=None):
     >>> open_strategy("mirrored", devices=2).num_replicas_in_sync
     2
     """
-    if name not in STRATEGIES:
-        raise ValueError(f"--strategy must be one of {', '.join(STRATEGIES)}. Received: {name!r}")
+    if name not in defaults.STRATEGIES:
+        raise ValueError(
+            f"--strategy must be one of {', '.join(defaults.STRATEGIES)}. Received: {name!r}"
+        )
     if name == "auto":
         if workers:
             name = "multiworker"
@@ -70,7 +95,7 @@ def gpus():
 
 
 def check_fits(strategy, recipe, jit_compile=False):
-    """That a recipe can be trained on the devices, said before it starts.
+    """Checks that a recipe can be trained on the devices, before it starts.
 
     Args:
         strategy: a `tf.distribute.Strategy`.
@@ -84,32 +109,35 @@ def check_fits(strategy, recipe, jit_compile=False):
 
     >>> check_fits(open_strategy("mirrored", devices=2), recipe)
     """
-    replicas = strategy.num_replicas_in_sync
-    parts = replicas * recipe.accumulation
-    if recipe.batch_size % parts:
+    replicas, batch_size = strategy.num_replicas_in_sync, recipe.data.batch_size
+    accumulation, half = recipe.optimizer.accumulation, recipe.compute.precision == "float16"
+    parts = replicas * accumulation
+    if batch_size % parts:
         raise ValueError(
-            f"`batch_size` must be a multiple of {parts}, {replicas} replicas times `accumulation` "
-            f"{recipe.accumulation}. Received: {recipe.batch_size}{_way_out(strategy)}"
+            f"`data.batch_size` must be a multiple of {parts}, {replicas} replicas times "
+            f"`optimizer.accumulation` {accumulation}. Received: {batch_size}{_way_out(strategy)}"
         )
-    if recipe.mixup or recipe.cutmix:
-        check_pairs(recipe.batch_size, replicas, workers_of(strategy))
-    if replicas > 1 and recipe.precision == "float16":
+    if recipe.augment.mixup or recipe.augment.cutmix:
+        check_pairs(batch_size, replicas, workers_of(strategy))
+    if replicas > 1 and half:
         raise ValueError(
-            f"`precision` must be bfloat16 or float32 with {replicas} replicas: float16 scales its "
-            f"losses by what a single one sees{_way_out(strategy)}."
+            f"`compute.precision` must be bfloat16 or float32 with {replicas} replicas: float16 "
+            f"scales its losses by what a single one sees{_way_out(strategy)}."
         )
     if jit_compile and (isinstance(strategy, _MIRRORED) or is_tpu(strategy)):
         raise ValueError(
-            "--jit is for --strategy one: replicas meet within a step, which XLA cannot compile "
-            "on GPUs and CPUs; a TPU compiles by itself."
+            "--jit is for --strategy one: replicas exchange gradients within a step, which XLA "
+            "cannot compile on GPUs and CPUs; a TPU compiles by itself."
         )
     if is_tpu(strategy):
-        if recipe.precision == "float16":
-            raise ValueError("`precision` must be bfloat16 or float32 on a TPU, not float16.")
-        if recipe.deterministic:
+        if half:
+            raise ValueError(
+                "`compute.precision` must be bfloat16 or float32 on a TPU, not float16."
+            )
+        if recipe.compute.deterministic:
             raise ValueError(
                 "--deterministic is not for TPUs: TensorFlow promises it for CPUs and GPUs only; "
-                "leave it out, or `--set deterministic=false` where the recipe has it."
+                "leave it out, or `--set compute.deterministic=false` where the recipe has it."
             )
 
 

@@ -5,65 +5,15 @@ A file is an uncompressed `.npz`: an array for each variable, and a text of JSON
 
 import contextlib
 import json
-import os
 import re
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_regionvit.files import replacing
+
 META = "meta"
-
-
-class WriteError(RuntimeError):
-    """A file of the run cannot be written; what was there before is intact."""
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """Gives the name of a file beside `path`; it replaces `path` if the block succeeds.
-
-    The file is on the disk before the name moves, so that a crash at any moment leaves the old
-    or the new file, whole.
-
-    Args:
-        path: the file to make or replace.
-
-    Raises:
-        WriteError: the disk is full, the folder cannot be written to, and the like.
-
-    Example:
-
-    >>> with replacing("runs/mine/report.json") as aside:
-    ...     aside.write_text("{}")
-    """
-    path = Path(path)
-    aside = path.with_name(f".aside-{os.getpid()}-{path.name}")
-    try:
-        yield aside
-        with open(aside, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        before = "; the one before is intact" if path.exists() else ""
-        reason = error.strerror or str(error).splitlines()[0]
-        raise WriteError(f"{path} cannot be written: {reason}{before}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-
-
-def remove_leftovers(folder):
-    """Removes what writes that were killed left in `folder`."""
-    for path in Path(folder).glob(".aside-*"):
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def save(path, variables, meta):
@@ -139,8 +89,8 @@ def restore(path, variables):
     return meta
 
 
-def read_meta(path):
-    """The `meta` of a checkpoint.
+def read_position(path):
+    """The `meta` of a checkpoint, without its variables.
 
     Raises:
         ValueError: the file is missing or damaged.

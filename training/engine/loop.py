@@ -1,256 +1,220 @@
 """The training loop: steps, evaluations and checkpoints, from any step on."""
 
-import contextlib
-import dataclasses
 import math
 import time
 from pathlib import Path
-from typing import Any
 
-import keras
-import numpy as np
 import tensorflow as tf
 
+from keras_regionvit.files import WriteError, remove_leftovers, replacing
 from training.distribute.collectives import anyone, from_chief, same_everywhere
 from training.distribute.replicas import workers_of
-from training.engine import checkpoint
-from training.engine.logs import Progress, TensorBoard, write_csv
+from training.engine.logs import TensorBoard, write_csv
+from training.engine.progress import Progress
 from training.engine.signals import Stopped
-from training.engine.steps import evaluation_step, image_losses, training_step
-from training.evaluators.classification import evaluate
+from training.engine.steps import NORMALISER, evaluate, evaluation_step, training_step
 
 LAST, BEST = Path("checkpoints", "last.npz"), Path("checkpoints", "best.weights.h5")
-
-
-class NotFinite(RuntimeError):
-    """The loss is no number any more."""
-
-
 AGREE_EVERY = 10  # steps between the workers' asking each other whether to stop
 
 
-@dataclasses.dataclass
-class Parts:
-    """What is trained, made in the scope of `strategy`.
-
-    Attributes:
-        strategy: a `tf.distribute.Strategy`.
-        model: a `keras.Model`, images to probabilities.
-        optimizer: a built Keras optimizer.
-        schedule: a function from a step to the learning rate.
-        average: the moving average of the trainable variables, or an empty list.
-    """
-
-    strategy: Any
-    model: Any
-    optimizer: Any
-    schedule: Any
-    average: list = dataclasses.field(default_factory=list)
-
-    def variables(self):
-        """All that a step changes, by group: what a checkpoint holds."""
-        return {
-            "model": self.model.variables,  # with the seeds of dropout and stochastic depth
-            "optimizer": self.optimizer.variables,
-            "average": self.average,
-        }
-
-    @contextlib.contextmanager
-    def averaged(self):
-        """Within the block the model has the averaged weights, if there are any."""
-        own = [np.array(v.value) for v in self.model.trainable_variables] if self.average else []
-        try:
-            for variable, mean in zip(self.model.trainable_variables, self.average, strict=False):
-                variable.assign(mean)
-            yield self.model
-        finally:
-            for variable, value in zip(self.model.trainable_variables, own, strict=False):
-                variable.assign(value)
+class NotFinite(RuntimeError):
+    """The loss is not finite."""
 
 
-def averages(model):
-    """Variables that start as copies of the trainable ones; made in the strategy's scope."""
-    return [
-        keras.Variable(
-            np.array(v.value),
-            dtype=v.dtype,
-            trainable=False,
-            aggregation="none",  # each replica has its own copy, and all agree
-            name="average",
-        )
-        for v in model.trainable_variables
-    ]
-
-
-@dataclasses.dataclass
-class Position:
-    """Where a training is; a checkpoint holds it.
-
-    Attributes:
-        step: steps done.
-        sums: of the epoch under way: losses, right answers, images.
-        history: the figures of the epochs that are evaluated, dicts.
-    """
-
-    step: int = 0
-    sums: list = dataclasses.field(default_factory=lambda: [0.0, 0.0, 0.0])
-    history: list = dataclasses.field(default_factory=list)
-
-
-def train(recipe, parts, batches, validation, folder, *, steps_per_epoch, figure="accuracy",
-          save_every=0, jit_compile=False, stop=None):  # fmt: skip
-    """Trains from where the checkpoint in `folder` is, or from the start, to the end.
+class Loop:
+    """Trains from where the checkpoint in a folder is, or from the start, to the end.
 
     Keeps in `folder`: `checkpoints/last.npz`, the whole state, after each epoch and each
     `save_every` steps; `checkpoints/best.weights.h5`, the weights (averaged ones, if there are
-    any) of the epoch whose validation was best; `log.csv` and `tensorboard/`. Of several workers
+    any) of the epoch whose evaluation was best; `log.csv` and `tensorboard/`. Of several workers
     only the chief reads and writes it.
 
     Args:
-        recipe: a `training.recipes.schema.Recipe`.
-        parts: `Parts`.
-        batches: a function from a step to an iterable of the batches from there on, see
-            `training.distribute.replicas.spread`.
-        validation: an iterable of batches, gone through after every epoch.
+        task: a `training.tasks.task.Task`.
+        state: a `training.engine.state.TrainState`.
+        info: of the source.
         folder: the run's folder.
         steps_per_epoch: batches an epoch.
-        figure: what the best epoch is best in, such as "accuracy" or "auc".
         save_every: steps between checkpoints within an epoch, 0 for none.
         jit_compile: whether XLA compiles the steps.
-        stop: optional `StopRequest`.
-
-    Returns:
-        `(history, images_per_second)`: a list with a dict an epoch, and the speed of this process.
-
-    Raises:
-        Stopped: it was asked to stop; the state is saved.
-        WriteError: a file cannot be written; the last checkpoint is intact.
-        NotFinite: the loss became infinite or no number; the last checkpoint is from before.
-        ValueError: the checkpoint in `folder` does not fit.
+        stop: optional `training.engine.signals.StopRequest`.
 
     Example:
 
-    >>> train(recipe, parts, batches, validation, "runs/mine", steps_per_epoch=100)
+    >>> loop = Loop(task, state, source.info, "runs/mine", steps_per_epoch=100)
+    >>> loop.train(batches, validation)
     """
-    folder, strategy = Path(folder), parts.strategy
-    total, several = recipe.epochs * steps_per_epoch, workers_of(strategy) > 1
-    board: Any = None
 
-    def begin():
-        """What the chief does first; the position in plain data."""
-        nonlocal board
-        position = Position()
+    def __init__(
+        self,
+        task,
+        state,
+        info,
+        folder,
+        *,
+        steps_per_epoch,
+        save_every=0,
+        jit_compile=False,
+        stop=None,
+    ):
+        self.recipe, self.state, self.folder = task.recipe, state, Path(folder)
+        self.steps_per_epoch, self.save_every, self.stop = steps_per_epoch, save_every, stop
+        self.total = self.recipe.schedule.epochs * steps_per_epoch
+        self.strategy = state.strategy
+        self.several = workers_of(self.strategy) > 1
+        self.saved = True
+        self.board: TensorBoard | None = None
+        optimizer = self.recipe.optimizer
+        self.training_step = training_step(
+            state.strategy,
+            state.model,
+            state.optimizer,
+            task.loss,
+            task.metrics,
+            accumulation=optimizer.accumulation,
+            clip_norm=optimizer.clip_norm,
+            average=state.average,
+            ema=optimizer.ema,
+            jit_compile=jit_compile,
+        )
+        self.evaluator = task.evaluator(info)
+        self.evaluation_step = evaluation_step(state.strategy, state.model, self.evaluator)
+        self.unit = task.unit
+
+    def train(self, batches, validation):
+        """Trains to the end.
+
+        Args:
+            batches: a function from a step to an iterable of the batches from there on, see
+                `training.distribute.replicas.distribute_dataset`.
+            validation: an iterable of batches, gone through after every epoch.
+
+        Returns:
+            The speed of this process, examples a second.
+
+        Raises:
+            Stopped: it was asked to stop; the state is saved.
+            WriteError: a file cannot be written; the last checkpoint is intact.
+            NotFinite: the loss became infinite or no number; the last checkpoint is from before.
+            ValueError: the checkpoint in the folder does not fit.
+        """
+        self.begin()
+        iterator = None
         try:
-            (folder / LAST.parent).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise checkpoint.WriteError(
-                f"{folder / LAST.parent} cannot be made: {error.strerror}."
-            ) from error
-        checkpoint.remove_leftovers(folder)
-        checkpoint.remove_leftovers(folder / LAST.parent)
-        if (folder / LAST).exists():
-            position = Position(**checkpoint.restore(folder / LAST, parts.variables()))
-        write_csv(folder / "log.csv", position.history)
-        board = TensorBoard(folder / "tensorboard", position.history)
-        return dataclasses.asdict(position)
+            while True:
+                if self.state.step // self.steps_per_epoch > len(self.state.history):
+                    self.end_epoch(validation)
+                if self.state.step >= self.total:
+                    return self.progress.speed()
+                self.check_stop()
+                if iterator is None:
+                    iterator = iter(batches(self.state.step))
+                self.take_step(iterator)
+                if self.saved:
+                    self.save()
+        finally:
+            self.progress.close()
+            if self.board is not None:
+                self.board.close()
 
-    position = Position(**from_chief(strategy, begin, ValueError, checkpoint.WriteError))
-    same_everywhere(strategy, [v for group in parts.variables().values() for v in group])
-    if position.step:
-        print(f"resumed at step {position.step:,} of {total:,}")
-    step_function = training_step(
-        parts.strategy, parts.model, parts.optimizer,
-        image_losses(recipe.multi_label, recipe.label_smoothing),
-        batch_size=recipe.batch_size, accumulation=recipe.accumulation,
-        clip_norm=recipe.clip_norm, average=parts.average, ema=recipe.ema,
-        multi_label=recipe.multi_label, jit_compile=jit_compile,
-    )  # fmt: skip
-    evaluation = evaluation_step(
-        parts.strategy, parts.model, image_losses(recipe.multi_label),
-        multi_label=recipe.multi_label,
-    )  # fmt: skip
-    progress = Progress(steps_per_epoch, recipe.epochs, recipe.batch_size, position.step)
-
-    sums = tf.constant(position.sums, tf.float64)
-
-    def save():
-        position.sums = [float(x) for x in sums]  # waits for the device
-        if not all(map(math.isfinite, position.sums)):
-            raise NotFinite(
-                f"the loss is not finite any more by step {position.step:,}; {folder / LAST}, if "
-                "there, is from before; a lower learning_rate, clip_norm=1 or bfloat16 may help."
-            )
-        from_chief(
-            strategy,
-            lambda: checkpoint.save(folder / LAST, parts.variables(), dataclasses.asdict(position)),
-            checkpoint.WriteError,
+    def begin(self):
+        """Reads the checkpoint and opens the logs, in the chief; all start from its state."""
+        state = self.state
+        state.move_to(from_chief(self.strategy, self._begin, ValueError, WriteError))
+        same_everywhere(self.strategy, [v for group in state.variables().values() for v in group])
+        if state.step:
+            print(f"resumed at step {state.step:,} of {self.total:,}")
+        self.progress = Progress(
+            self.steps_per_epoch,
+            self.recipe.schedule.epochs,
+            self.recipe.data.batch_size,
+            self.unit,
+            state.step,
         )
 
-    def check_stop(saved=True):
-        """Ends the run if any worker was asked to."""
-        if several and position.step % AGREE_EVERY:  # the workers ask each other at times only
-            return
-        if anyone(strategy, stop is not None and stop.requested):
-            if not saved:
-                save()
-            by = (stop.requested if stop is not None else "") or "another worker"
-            raise Stopped(f"stopped by {by} at step {position.step:,} of {total:,}")
+    def _begin(self):
+        checkpoints = self.folder / LAST.parent
+        try:
+            checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(f"{checkpoints} cannot be made: {error.strerror}.") from error
+        for folder in (self.folder, checkpoints):
+            remove_leftovers(folder)
+        if (self.folder / LAST).exists():
+            self.state.restore(self.folder / LAST)
+        write_csv(self.folder / "log.csv", self.state.history)
+        self.board = TensorBoard(self.folder / "tensorboard", self.state.history)
+        return self.state.position()
 
-    def log(row):
-        write_csv(folder / "log.csv", position.history)
-        board.add(row)
+    def take_step(self, iterator):
+        """One step; `saved` says whether its state is to be saved."""
+        state, begun = self.state, time.monotonic()
+        for name, value in self.training_step(*next(iterator)).items():
+            state.sums[name] = state.sums.get(name, 0.0) + tf.cast(value, tf.float64)
+        state.step += 1
+        self.saved = state.step % self.steps_per_epoch == 0
+        self.saved |= bool(self.save_every and state.step % self.save_every == 0)
+        self.saved |= not self.several and self.stop is not None and bool(self.stop.requested)
+        self.progress.stepped(state.step, time.monotonic() - begun)
 
-    def end_epoch():
-        """Evaluates and logs; what is done here is done again if it is interrupted."""
-        nonlocal sums
-        loss, right, count = position.sums
-        epoch = len(position.history)
-        rate = float(parts.schedule(position.step - 1))
-        row = {"epoch": epoch, "loss": loss / count, "accuracy": right / count}
-        with parts.averaged() as model:
-            figures = evaluate(
-                evaluation,
-                validation,
-                multi_label=recipe.multi_label,
-                each_batch=None if several else check_stop,
+    def save(self):
+        """Writes the checkpoint, unless the loss is not finite."""
+        state, path = self.state, self.folder / LAST
+        state.move_to(state.position())  # waits for the device
+        if not all(map(math.isfinite, state.sums.values())):
+            raise NotFinite(
+                f"the loss is not finite any more by step {state.step:,}; {path}, if there, is "
+                "from before; a lower optimizer.learning_rate, optimizer.clip_norm=1 or bfloat16 "
+                "may help."
             )
-            del figures["images"]  # the same after every epoch
-            row |= {f"val_{name}": value for name, value in figures.items()}
-            row["learning_rate"] = rate
-            earlier = [past[f"val_{figure}"] for past in position.history]
-            if not earlier or figures[figure] > max(earlier):
-                from_chief(
-                    strategy, lambda: save_weights(model, folder / BEST), checkpoint.WriteError
-                )
-        position.history.append(row)
-        sums = tf.zeros(3, tf.float64)
-        save()
-        from_chief(strategy, lambda: log(row), checkpoint.WriteError)
-        progress.epoch_ended(row, position.step)
+        from_chief(self.strategy, lambda: state.save(path), WriteError)
 
-    iterator, saved = None, True
-    try:
-        while True:
-            due = position.step // steps_per_epoch > len(position.history)
-            if due:
-                end_epoch()
-            if position.step >= total:
-                return position.history, progress.images_per_second()
-            check_stop(saved)
-            if iterator is None:
-                iterator = iter(batches(position.step))
-            begun = time.monotonic()
-            sums += tf.cast(step_function(*next(iterator)), tf.float64)
-            position.step += 1
-            saved = position.step % steps_per_epoch == 0
-            saved |= bool(save_every and position.step % save_every == 0)
-            saved |= not several and stop is not None and bool(stop.requested)
-            if saved:
-                save()
-            progress.stepped(position.step, time.monotonic() - begun)
-    finally:
-        if board is not None:
-            board.close()
+    def check_stop(self):
+        """Ends the run if any worker was asked to; workers ask each other at times only."""
+        state, stop = self.state, self.stop
+        if self.several and state.step % AGREE_EVERY:
+            return
+        if anyone(self.strategy, stop is not None and stop.requested):
+            if not self.saved:
+                self.save()
+            by = (stop.requested if stop is not None else "") or "another worker"
+            raise Stopped(f"stopped by {by} at step {state.step:,} of {self.total:,}")
+
+    def end_epoch(self, validation):
+        """Evaluates and logs; what is done here is done again if it is interrupted."""
+        state = self.state
+        row = {"epoch": len(state.history), **self.averages()}
+        with state.averaged() as model:
+            metrics = evaluate(
+                self.evaluation_step,
+                self.evaluator,
+                validation,
+                each_batch=None if self.several else self.check_stop,
+            )
+            row |= {f"val_{name}": value for name, value in metrics.items()}
+            row["learning_rate"] = float(state.schedule(state.step - 1))
+            monitor = self.evaluator.monitor
+            earlier = [past[f"val_{monitor}"] for past in state.history]
+            if self.evaluator.improves(metrics[monitor], earlier):
+                best = self.folder / BEST
+                from_chief(self.strategy, lambda: save_weights(model, best), WriteError)
+        state.history.append(row)
+        state.sums = {}
+        self.save()
+        from_chief(self.strategy, lambda: self._log(row), WriteError)
+        self.progress.epoch_ended(row)
+
+    def averages(self):
+        """The sums of the epoch, divided."""
+        sums = dict(self.state.sums)
+        count = sums.pop(NORMALISER)
+        return {name: value / count for name, value in sums.items()}
+
+    def _log(self, row):
+        write_csv(self.folder / "log.csv", self.state.history)
+        if self.board is not None:
+            self.board.add(row)
 
 
 def save_weights(model, path):
@@ -259,23 +223,8 @@ def save_weights(model, path):
     Raises:
         WriteError: it cannot be written.
     """
-    path = Path(path)
-    with checkpoint.replacing(path) as aside:
+    with replacing(path) as aside:
         try:
             model.save_weights(aside)
         except RuntimeError as error:  # h5py's, where a file cannot be closed
             raise OSError(str(error).splitlines()[0]) from error
-
-
-def save_model(model, path):
-    """Writes `model` as a `.keras` file, whole or not at all; it loads with `keras_regionvit`.
-
-    Raises:
-        WriteError: it cannot be written.
-
-    Example:
-
-    >>> save_model(model, "runs/first/model.keras")
-    """
-    with checkpoint.replacing(Path(path)) as aside:
-        model.save(aside)

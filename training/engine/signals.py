@@ -16,7 +16,7 @@ class StopRequest:
     Example:
 
     >>> with StopRequest() as stop:
-    ...     train(recipe, parts, batches, validation, folder, steps_per_epoch=9, stop=stop)
+    ...     Loop(task, state, info, folder, steps_per_epoch=9, stop=stop).train(batches, held_out)
     """
 
     def __init__(self):

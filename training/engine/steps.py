@@ -1,7 +1,9 @@
 """One step of training, one of evaluation: compiled functions for any `tf.distribute` strategy.
 
-Losses are sums over images divided by the size of the global batch, so that adding gradients up
+Losses are sums, divided by the task's normaliser of the global batch, so that adding gradients up
 over parts of a batch and over replicas gives the gradient of the whole batch.
+
+B rows of a replica's batch.
 """
 
 import contextlib
@@ -9,142 +11,189 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from training.tasks.task import rows_of_nest
+
 FAR_APART = 87_178_291  # between the seeds of replicas; a prime, so that they do not meet soon
-
-
-def image_losses(multi_label=False, label_smoothing=0.0):
-    """The loss of each image.
-
-    Args:
-        multi_label: whether labels are independent of each other; else they sum to one.
-        label_smoothing: share of a label that is spread over all classes.
-
-    Returns:
-        A function `(labels (B, classes), probabilities (B, classes)) -> float32 (B,)`.
-
-    Example:
-
-    >>> image_losses(label_smoothing=0.1)(labels, model(images))
-    """
-    kind = keras.losses.BinaryCrossentropy if multi_label else keras.losses.CategoricalCrossentropy
-    return kind(label_smoothing=label_smoothing, reduction="none", dtype="float32")
-
-
-def right_answers(labels, probabilities, multi_label=False):
-    """How much of each image is right: 0 or 1, or the share of the labels. Float32 (B,)."""
-    if multi_label:
-        right = tf.equal(probabilities > 0.5, labels > 0.5)
-        return tf.reduce_mean(tf.cast(right, tf.float32), axis=-1)
-    return tf.cast(tf.equal(tf.argmax(labels, -1), tf.argmax(probabilities, -1)), tf.float32)
-
-
-def _any(truth):
-    """Whether any of a row is true, as float32: (B, n) to (B,)."""
-    return tf.cast(tf.reduce_any(truth, axis=-1), tf.float32)
+NORMALISER = "normaliser"  # its place among the sums of a step
 
 
 def training_step(
     strategy,
     model,
     optimizer,
-    losses,
+    loss,
+    metrics=None,
     *,
-    batch_size,
     accumulation=1,
     clip_norm=0.0,
     average=(),
     ema=0.0,
-    multi_label=False,
     jit_compile=False,
 ):
     """Compiles a step: gradients of the batch, added up over replicas, clipped, applied.
 
     Args:
         strategy: a `tf.distribute.Strategy` in whose scope the rest was made.
-        model: a built `keras.Model`, images to probabilities.
+        model: a built `keras.Model`, inputs to outputs.
         optimizer: a built Keras optimizer that does not clip by itself; wrapped in a
             `LossScaleOptimizer` for float16.
-        losses: see `image_losses`.
-        batch_size: images of the global batch, a multiple of replicas times `accumulation`.
-        accumulation: in how many parts a replica goes through its share.
+        loss: see `training.tasks.task.Task.loss`.
+        metrics: optional, see `Task.metrics`.
+        accumulation: in how many parts a replica goes through its share, which they must divide.
         clip_norm: greatest norm of the gradients together, 0 for none.
         average: variables that hold the moving average of the trainable ones, or none.
         ema: share of the average that a step keeps.
-        multi_label: see `image_losses`.
         jit_compile: whether XLA compiles the step; for a single replica only.
 
     Returns:
-        A function `(images (B, H, W, channels), labels (B, classes)) -> (3,)` float32: the sum of
-        the losses, the number of right answers, the number of images, over all replicas. With
-        several replicas it takes what `training.distribute.replicas.spread` gives.
+        A function `(inputs, targets) -> sums`, nests of tensors with B rows, or what
+        `distribute_dataset` gives, to a dict of float32 scalars, added up over all replicas:
+        "loss", its terms where there are several, the metrics, and "normaliser".
 
     Example:
 
-    >>> step = training_step(strategy, model, optimizer, image_losses(), batch_size=64)
-    >>> loss, right, count = step(images, labels)
+    >>> sums = training_step(strategy, model, optimizer, task.loss)(inputs, targets)
+    >>> sums["loss"] / sums["normaliser"]
     """
     replicas = strategy.num_replicas_in_sync
     variables = model.trainable_variables
     seeds = seeds_of(model) if replicas > 1 else []
     if replicas > 1:  # the step adds up itself, before it clips: Keras shall not do it again
         optimizer._all_reduce_sum_gradients = lambda pairs: pairs
+    part = _Part(model, optimizer, loss, metrics, accumulation, replicas)
 
-    def gradients_of(images, labels):
-        with tf.GradientTape() as tape:
-            probabilities = model(images, training=True)
-            each = losses(labels, probabilities)
-            total = tf.reduce_sum(each)
-            scaled = optimizer.scale_loss(total / batch_size)
-        # nobody reads the last encoder's position bias: its gradient is zero, not missing
-        gradients = tape.gradient(
-            scaled,
-            [v.value for v in variables],
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
-        right = tf.reduce_sum(right_answers(labels, probabilities, multi_label))
-        return gradients, tf.stack([total, right, tf.cast(tf.shape(images)[0], tf.float32)])
-
-    def in_parts(images, labels):
-        """The same, with the memory of one part."""
-        size = images.shape[0] // accumulation
-        images = tf.reshape(images, (accumulation, size, *images.shape[1:]))
-        labels = tf.reshape(labels, (accumulation, size, *labels.shape[1:]))
-
-        def add(i, gradients, sums):
-            more, counted = gradients_of(images[i], labels[i])
-            return i + 1, [a + b for a, b in zip(gradients, more, strict=True)], sums + counted
-
-        zeros = [tf.zeros(v.shape, v.value.dtype) for v in variables]
-        start = (tf.constant(0), zeros, tf.zeros(3))
-        _, gradients, sums = tf.while_loop(
-            lambda i, *_: i < accumulation, add, start, maximum_iterations=accumulation
-        )
-        return gradients, sums
-
-    def replica_step(images, labels):
+    def replica_step(inputs, targets):
         context = tf.distribute.get_replica_context()
         with own_draws(seeds, context.replica_id_in_sync_group):
-            gradients, sums = (in_parts if accumulation > 1 else gradients_of)(images, labels)
-        if replicas > 1:
-            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        if clip_norm:
-            # float16: gradients are still multiplied by the scale of the loss
-            limit = clip_norm * tf.cast(getattr(optimizer, "dynamic_scale", 1.0), tf.float32)
-            gradients, _ = tf.clip_by_global_norm(gradients, limit)
+            gradients, sums = part.of_share(inputs, targets)
+        gradients = part.of_global_batch(context, gradients, sums)
+        gradients = _clipped(gradients, clip_norm, optimizer)
         optimizer.apply(gradients, variables)
         for mean, variable in zip(average, variables, strict=bool(average)):
             mean.assign(ema * mean.value + (1 - ema) * variable.value)
         return sums
 
+    return _compiled(strategy, replica_step, jit_compile)
+
+
+def _compiled(strategy, replica_step, jit_compile):
+    """The step of all replicas, from that of one."""
     if jit_compile:  # replicas meet in the step, which a function of its own would forbid
         replica_step = tf.function(replica_step, jit_compile=True, autograph=False)
 
     @tf.function(autograph=False)
-    def step(images, labels):
-        sums = strategy.run(replica_step, args=(images, labels))
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+    def step(inputs, targets):
+        return _added(strategy, strategy.run(replica_step, args=(inputs, targets)))
 
     return step
+
+
+def _clipped(gradients, clip_norm, optimizer):
+    """Gradients whose norm together is `clip_norm` at most, 0 for any."""
+    if not clip_norm:
+        return gradients
+    # float16: gradients are still multiplied by the scale of the loss
+    limit = clip_norm * tf.cast(getattr(optimizer, "dynamic_scale", 1.0), tf.float32)
+    return tf.clip_by_global_norm(gradients, limit)[0]
+
+
+class _Part:
+    """Gradients and sums of a part of a batch, a function of `(inputs, targets)`.
+
+    The loss is divided before the backward pass, which keeps gradients at their scale: by the
+    normaliser of the global batch where the shapes tell it, else by its rows. Then
+    `normaliser_varies`, and gradients are still to be multiplied by `divisor` over the normaliser.
+
+    Args:
+        model, optimizer, loss, metrics: as `training_step` has them.
+        accumulation: parts of a replica's share.
+        replicas: shares of the global batch.
+    """
+
+    def __init__(self, model, optimizer, loss, metrics, accumulation, replicas):
+        self.model, self.optimizer, self.loss, self.metrics = model, optimizer, loss, metrics
+        self.accumulation, self.replicas = accumulation, replicas
+        self.normaliser_varies, self.divisor = False, 1
+
+    def __call__(self, inputs, targets):
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            outputs = self.model(inputs, training=True)
+            total, sums, normaliser = self.sums(targets, outputs)
+            self.normaliser_varies = not isinstance(normaliser, int)
+            rows = rows_of_nest(targets) if self.normaliser_varies else normaliser
+            self.divisor = rows * self.accumulation * self.replicas
+            scaled = self.optimizer.scale_loss(total / tf.cast(self.divisor, total.dtype))
+        # a variable that nobody reads, such as the position bias of a last encoder whose local
+        # tokens go unread: its gradient is zero, not missing
+        gradients = tape.gradient(
+            scaled,
+            [v.value for v in variables],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        return gradients, sums
+
+    def sums(self, targets, outputs):
+        """`(loss, dict of sums, normaliser)`."""
+        terms, normaliser = self.loss(targets, outputs)
+        total = tf.add_n(list(terms.values()))
+        sums = {"loss": total, **(terms if len(terms) > 1 else {})}
+        if self.metrics is not None:
+            sums |= self.metrics(targets, outputs)
+        return total, {**sums, NORMALISER: tf.cast(normaliser, tf.float32)}, normaliser
+
+    def of_share(self, inputs, targets):
+        """Gradients and sums of a replica's share, with the memory of one part of it."""
+        count = self.accumulation
+        if count == 1:
+            return self(inputs, targets)
+
+        def split(x):
+            # (B, ...) -> (count, B / count, ...)
+            return tf.reshape(x, (count, x.shape[0] // count, *x.shape[1:]))
+
+        inputs, targets = (tf.nest.map_structure(split, nest) for nest in (inputs, targets))
+
+        def part(i):
+            return (tf.nest.map_structure(lambda x: x[i], nest) for nest in (inputs, targets))
+
+        def add(i, gradients, sums):
+            more, counted = self(*part(i))
+            gradients = [a + b for a, b in zip(gradients, more, strict=True)]
+            return i + 1, gradients, {name: sums[name] + counted[name] for name in sums}
+
+        zeros = [tf.zeros(v.shape, v.value.dtype) for v in self.model.trainable_variables]
+        start = (tf.constant(0), zeros, {name: tf.zeros(()) for name in self.names(*part(0))})
+        _, gradients, sums = tf.while_loop(
+            lambda i, *_: i < count, add, start, maximum_iterations=count
+        )
+        return gradients, sums
+
+    def of_global_batch(self, context, gradients, sums):
+        """A replica's gradients added up over all, divided by what its parts did not know."""
+
+        def add(values):
+            several = self.replicas > 1
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, values) if several else values
+
+        gradients = add(gradients)
+        if not self.normaliser_varies:
+            return gradients
+        share = tf.math.divide_no_nan(tf.cast(self.divisor, tf.float32), add(sums[NORMALISER]))
+        return [gradient * tf.cast(share, gradient.dtype) for gradient in gradients]
+
+    def names(self, inputs, targets):
+        """The names of the sums, found without a step: of outputs that are all zero."""
+
+        def zeros(nest):
+            return tf.nest.map_structure(
+                lambda x: tf.zeros([n or 1 for n in x.shape], x.dtype), nest
+            )
+
+        inputs = tf.nest.map_structure(lambda x: keras.KerasTensor(x.shape, x.dtype.name), inputs)
+        with tf.Graph().as_default():
+            outputs = self.model.compute_output_spec(inputs)
+            return list(self.sums(zeros(targets), zeros(outputs))[1])
 
 
 def seeds_of(model):
@@ -177,49 +226,69 @@ def own_draws(seeds, replica):
         seed.assign(seed.value - tf.stack([apart, tf.zeros_like(apart)]))
 
 
-def evaluation_step(strategy, model, losses, *, multi_label=False):
+def evaluation_step(strategy, model, evaluator):
     """Compiles the evaluation of a batch of any size.
 
     Args:
         strategy: a `tf.distribute.Strategy`.
-        model: a `keras.Model`, images to probabilities.
-        losses: see `image_losses`; without label smoothing, as usual in evaluation.
-        multi_label: see `image_losses`. Else an image with several labels, as ImageNet ReaL has
-            them, is right if its answer is any of them, and one with none is left out.
+        model: a `keras.Model`, inputs to outputs.
+        evaluator: a `training.evaluators.evaluator.Evaluator`.
 
     Returns:
-        A function `(images, labels, weights=None) -> (sums, rows)`: float32 (4,) with the sum of
-        the losses, the numbers of right first answers, of right ones among the first five, and of
-        images, over all replicas. `weights` (B,) is 1 for an image, 0 for what only fills the
-        batch up. `rows` is `(probabilities, labels, weights)` of the global batch for multi-label
-        data, else `()`.
+        A function `(inputs, targets, weights=None) -> (sums, rows)`, what the evaluator's `measure`
+        gives for the global batch. `weights` (B,) is 1 for an example, 0 for what only fills the
+        batch up.
 
     Example:
 
-    >>> sums, _ = evaluation_step(strategy, model, image_losses())(images, labels)
+    >>> evaluator.update(*evaluation_step(strategy, model, evaluator)(inputs, targets))
     """
 
-    def replica_step(images, labels, weights):
-        probabilities = tf.cast(model(images, training=False), tf.float32)
+    def replica_step(inputs, targets, weights):
+        outputs = model(inputs, training=False)
         if weights is None:
-            weights = tf.ones(tf.shape(labels)[0])
-        if multi_label:
-            first = five = right_answers(labels, probabilities, multi_label)
-        else:
-            best = tf.math.top_k(probabilities, min(5, probabilities.shape[-1])).indices
-            right = tf.gather(labels, best, batch_dims=1) > 0.5
-            first, five = tf.cast(right[:, 0], tf.float32), _any(right)
-            weights *= _any(labels > 0.5)
-            labels = tf.math.divide_no_nan(labels, tf.reduce_sum(labels, -1, keepdims=True))
-        each = [losses(labels, probabilities), first, five, tf.ones_like(first)]
-        sums = tf.stack([tf.reduce_sum(tf.where(weights > 0, x, 0)) for x in each])
-        return sums, (probabilities, labels, weights) if multi_label else ()
+            weights = tf.ones(rows_of_nest(targets))
+        return evaluator.measure(targets, outputs, weights)
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def step(images, labels, weights=None):
-        sums, rows = strategy.run(replica_step, args=(images, labels, weights))
+    def step(inputs, targets, weights=None):
+        sums, rows = strategy.run(replica_step, args=(inputs, targets, weights))
         if strategy.num_replicas_in_sync > 1:
-            rows = tuple(strategy.gather(row, axis=0) for row in rows)
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None), rows
+            rows = tf.nest.map_structure(lambda row: strategy.gather(row, axis=0), rows)
+        return _added(strategy, sums), rows
 
     return step
+
+
+def evaluate(step, evaluator, batches, each_batch=None):
+    """Goes through `batches` once.
+
+    Args:
+        step: see `evaluation_step`.
+        evaluator: the same as the step's.
+        batches: pairs `(inputs, targets)`, the last may be smaller; or, with several replicas, the
+            triples of `training.distribute.replicas.distribute_once`.
+        each_batch: optional function that is called before each batch.
+
+    Returns:
+        The evaluator's metrics, a dict of floats.
+
+    Raises:
+        ValueError: there is no batch.
+
+    Example:
+
+    >>> evaluate(evaluation_step(strategy, model, evaluator), evaluator, batches)
+    """
+    evaluator.reset()
+    for batch in batches:
+        if each_batch is not None:
+            each_batch()
+        evaluator.update(*step(*batch))
+    return evaluator.result()
+
+
+def _added(strategy, sums):
+    """Sums of replicas, a nest of per-replica values, added up."""
+    add = lambda value: strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)  # noqa: E731
+    return tf.nest.map_structure(add, sums)

@@ -1,75 +1,132 @@
-"""What a classifier gets right: figures over a whole data set."""
+"""What a classifier gets right.
 
+B images, K classes.
+"""
+
+import keras
 import numpy as np
 import tensorflow as tf
 
+from training.evaluators.evaluator import Evaluator
 
-def evaluate(step, batches, *, multi_label=False, each_batch=None):
-    """Goes through `batches` once.
+
+def image_losses(multi_label=False, label_smoothing=0.0):
+    """The loss of each image.
 
     Args:
-        step: see `training.engine.steps.evaluation_step`.
-        batches: pairs `(images, labels float32 (B, classes))`, the last may be smaller; or, with
-            several replicas, the triples of `training.distribute.replicas.spread_whole`.
-        multi_label: whether an image may belong to several classes.
-        each_batch: optional function that is called before each batch.
+        multi_label: whether labels are independent of each other; else they sum to one.
+        label_smoothing: share of a label that is spread over all classes.
 
     Returns:
-        A dict of floats: `loss` (without label smoothing), `accuracy` and `top5_accuracy`; for
-        multi-label data `loss`, `accuracy` (share of right labels) and `auc` (mean over the
-        classes that are on in some images and off in others); and `images`, how many counted.
-
-    Raises:
-        ValueError: there is no batch.
+        A function `(labels (B, K), probabilities (B, K)) -> float32 (B,)`.
 
     Example:
 
-    >>> evaluate(evaluation_step(strategy, model, image_losses()), batches)["accuracy"]
+    >>> image_losses(label_smoothing=0.1)(labels, model(images))
     """
-    sums = tf.zeros(4, tf.float64)
-    scores, truth = [], []
-    for batch in batches:
-        if each_batch is not None:
-            each_batch()
-        more, rows = step(*batch)
-        sums += tf.cast(more, tf.float64)
-        if multi_label:
-            probabilities, labels, weights = (row.numpy() for row in rows)
-            scores.append(probabilities[weights > 0])
-            truth.append(labels[weights > 0])
-    loss, first, five, count = sums.numpy().tolist()
-    if not count:
-        raise ValueError("there is not a single image to evaluate on.")
-    figures = {"images": int(count), "loss": loss / count, "accuracy": first / count}
+    kind = keras.losses.BinaryCrossentropy if multi_label else keras.losses.CategoricalCrossentropy
+    return kind(label_smoothing=label_smoothing, reduction="none", dtype="float32")
+
+
+def right_answers(labels, probabilities, multi_label=False):
+    """How much of each image is right: 0 or 1, or the share of the labels. Float32 (B,)."""
     if multi_label:
-        areas = auc(np.concatenate(truth), np.concatenate(scores))
-        area = float(np.nanmean(areas)) if np.isfinite(areas).any() else 0.5
-        return {**figures, "auc": area}
-    return {**figures, "top5_accuracy": five / count}
+        right = tf.equal(probabilities > 0.5, labels > 0.5)
+        return tf.reduce_mean(tf.cast(right, tf.float32), axis=-1)
+    return tf.cast(tf.equal(tf.argmax(labels, -1), tf.argmax(probabilities, -1)), tf.float32)
+
+
+class ClassificationEvaluator(Evaluator):
+    """Loss without label smoothing, `accuracy` and `top5_accuracy` of probabilities.
+
+    An image with several labels, as ImageNet ReaL has them, is right if its answer is any of them;
+    one with none is left out. With `multi_label` an image may belong to any number of classes:
+    `accuracy` is then the share of right labels, and `auc`, the area under the ROC curve averaged
+    over the classes that are on in some images and off in others, takes the place of the rest.
+
+    Args:
+        multi_label: see above.
+
+    Example:
+
+    >>> evaluate(evaluation_step(strategy, model, evaluator), evaluator, batches)["accuracy"]
+    """
+
+    mode = "max"
+
+    def __init__(self, multi_label=False):
+        self.multi_label = multi_label
+        self.monitor = "auc" if multi_label else "accuracy"
+        self.losses = image_losses(multi_label)
+        self.reset()
+
+    def reset(self):
+        """Forgets all batches."""
+        self.sums = tf.zeros(4, tf.float64)
+        self.scores, self.truth = [], []
+
+    def measure(self, targets, outputs, weights):
+        """Sums (4,): losses, right first answers, right ones among five, images; rows of scores."""
+        labels, probabilities = targets, tf.cast(outputs, tf.float32)
+        if self.multi_label:
+            first = five = right_answers(labels, probabilities, multi_label=True)
+        else:
+            best = tf.math.top_k(probabilities, min(5, probabilities.shape[-1])).indices
+            right = tf.gather(labels, best, batch_dims=1) > 0.5
+            first, five = tf.cast(right[:, 0], tf.float32), _any(right)
+            weights *= _any(labels > 0.5)
+            labels = tf.math.divide_no_nan(labels, tf.reduce_sum(labels, -1, keepdims=True))
+        each = [self.losses(labels, probabilities), first, five, tf.ones_like(first)]
+        sums = tf.stack([tf.reduce_sum(tf.where(weights > 0, x, 0)) for x in each])
+        return sums, (probabilities, labels, weights) if self.multi_label else ()
+
+    def update(self, sums, rows):
+        """Takes what `measure` gave for a global batch."""
+        self.sums += tf.cast(sums, tf.float64)
+        if self.multi_label:
+            probabilities, labels, weights = (row.numpy() for row in rows)
+            self.scores.append(probabilities[weights > 0])
+            self.truth.append(labels[weights > 0])
+
+    @property
+    def count(self):
+        """How many images counted."""
+        return int(self.sums[3])
+
+    def result(self):
+        """The metrics so far, a dict of floats."""
+        loss, first, five, count = self.sums.numpy().tolist()
+        if not count:
+            raise ValueError("there is not a single image to evaluate on.")
+        metrics = {"loss": loss / count, "accuracy": first / count}
+        if self.multi_label:
+            area = auc(np.concatenate(self.truth), np.concatenate(self.scores))
+            return {**metrics, "auc": area}
+        return {**metrics, "top5_accuracy": five / count}
 
 
 def auc(labels, scores):
-    """The area under the ROC curve of each class: how often an image with it scores higher.
+    """The area under the ROC curve, averaged over the classes that are on here and off there.
 
     Args:
-        labels: (N, classes), above 0.5 where the image has the class.
-        scores: (N, classes).
+        labels: (N, K), above 0.5 where the image has the class.
+        scores: (N, K).
 
     Returns:
-        float64 (classes,): the share of pairs of an image with and one without the class that
-        are in the right order, ties counting half; NaN where there is no pair.
+        A float; 0.5 where no class is on in some images and off in others.
 
     Example:
 
     >>> auc(np.array([[0], [1], [1]]), np.array([[0.2], [0.1], [0.3]]))
-    array([0.5])
+    0.5
     """
-    areas = []
-    for on, score in zip((np.asarray(labels) > 0.5).T, np.asarray(scores).T, strict=True):
-        _, place, ties = np.unique(score, return_inverse=True, return_counts=True)
-        ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]  # mean rank of equal scores
-        with_it, without = on.sum(), (~on).sum()
-        pairs = float(with_it * without)
-        won = ranks[on].sum() - with_it * (with_it + 1) / 2
-        areas.append(won / pairs if pairs else np.nan)
-    return np.array(areas)
+    from sklearn.metrics import roc_auc_score  # here: it takes a second
+
+    on = np.asarray(labels) > 0.5
+    mixed = on.any(axis=0) & ~on.all(axis=0)
+    return float(roc_auc_score(on[:, mixed], np.asarray(scores)[:, mixed])) if mixed.any() else 0.5
+
+
+def _any(truth):
+    """Whether any of a row is true, as float32: (B, n) to (B,)."""
+    return tf.cast(tf.reduce_any(truth, axis=-1), tf.float32)

@@ -1,4 +1,4 @@
-"""Predictions past one machine: the predictor of folders as an Apache Beam transform.
+"""Predictions past one machine: the rows of `training.prediction.folder` by Apache Beam.
 
 Needs the extra `[beam]`. Usage, from a clone; words it does not know go to Beam, whose runners and
 file systems are all open to it, though only the local runner has been tried:
@@ -6,9 +6,9 @@ file systems are all open to it, though only the local runner has been tried:
     python -m training.prediction.beam --model serving/regionvit/1 --folder photos --output rows
 
 It writes the rows of `training.predict --folder --csv` into files `rows-00000-of-00001.csv`, in any
-order. A run that was stopped begins anew: keeping what is done is the runner's part. Workers need
-this clone, which is not in the wheel, and the model in a folder that they can read as a path. Names
-must be UTF-8, as Beam's own coders want it; the predictor of folders takes any.
+order. A run that was stopped begins again: keeping what is done is the runner's part. Workers need
+this clone, which is not in the wheel, and the model at a path that they can read. Names must be
+UTF-8, as Beam's own coders want it; `training.prediction.folder` takes any.
 """
 
 import argparse
@@ -17,7 +17,6 @@ import io
 import sys
 
 from training.console import line_by_line, quiet_import
-from training.data.sources.folders import SUFFIXES
 
 try:
     import apache_beam  # noqa: F401
@@ -34,34 +33,36 @@ with quiet_import():
     from apache_beam.ml.inference.base import ModelHandler, RunInference
     from apache_beam.options.pipeline_options import PipelineOptions
 
-from training.prediction.folder import Predictor
+    from training.data.sources.folders import SUFFIXES
+    from training.prediction.folder import header, rows
+    from training.prediction.predictor import BATCH, Predictor
 
 
 class Predict(beam.PTransform):
-    """Rows of encoded pictures: pairs of a name and bytes to lists as of `Predictor`.
+    """Rows of encoded images: pairs of a name and bytes to lists as `rows` of a folder.
 
-    A worker loads the model once. Bytes that are no picture give a row that is not valid.
+    A worker loads the model once. Bytes that are no image give a row that is not valid.
 
     Args:
-        model: folder of a SavedModel that takes `image_bytes`, which every worker can read.
-        batch: most pictures at a time.
+        model: what `Predictor` takes, at a path that every worker can read.
+        batch: most images at a time.
 
     Example:
 
     >>> pipeline | beam.Create([("cat.jpg", data)]) | Predict("serving/regionvit/1")
     """
 
-    def __init__(self, model, batch=32):
+    def __init__(self, model, batch=BATCH):
         super().__init__()
         self.model, self.batch = str(model), batch
 
-    def expand(self, pictures):
-        """The rows of a collection of pictures."""
-        return pictures | RunInference(_Handler(self.model, self.batch))
+    def expand(self, images):
+        """The rows of a collection of images."""
+        return images | RunInference(_Handler(self.model, self.batch))
 
 
-class ReadPictures(beam.PTransform):
-    """Pairs of a name and bytes for each picture under a folder of any file system of Beam.
+class ReadImages(beam.PTransform):
+    """Pairs of a name and bytes for each image under a folder of any file system of Beam.
 
     Names are relative to the folder, with `/`. Broken links, which Beam does not list, have none.
 
@@ -70,7 +71,7 @@ class ReadPictures(beam.PTransform):
 
     Example:
 
-    >>> pipeline | ReadPictures("gs://bucket/photos") | Predict("serving/regionvit/1")
+    >>> pipeline | ReadImages("gs://bucket/photos") | Predict("serving/regionvit/1")
     """
 
     def __init__(self, folder):
@@ -79,7 +80,7 @@ class ReadPictures(beam.PTransform):
         self.pattern = _literal(self.folder) + "**"
 
     def expand(self, begin):
-        """The pictures."""
+        """The images."""
         return (
             begin
             | fileio.MatchFiles(self.pattern)
@@ -99,7 +100,7 @@ class _Handler(ModelHandler):
         return Predictor(self.model)
 
     def run_inference(self, batch, model, inference_args=None):
-        return model(batch)
+        return rows(model, batch)
 
     def get_num_bytes(self, batch):
         return sum(len(data) for _, data in batch)
@@ -124,11 +125,11 @@ def _line(row):
 
 
 def run(model, folder, output, options=None):
-    """Writes the rows of all pictures under a folder.
+    """Writes the rows of all images under a folder.
 
     Args:
-        model: folder of a SavedModel that takes `image_bytes`.
-        folder: of pictures, of any file system of Beam.
+        model: what `Predictor` takes: a SavedModel, a `.keras` file or the folder of a run.
+        folder: of images, of any file system of Beam.
         output: what the names of the CSV files begin with.
         options: Beam's, a list of words of its command line.
 
@@ -141,18 +142,18 @@ def run(model, folder, output, options=None):
     >>> run("serving/regionvit/1", "photos", "rows", ["--direct_num_workers=4"])
     """
     beams = checked_options(options or [])
-    header = _line(Predictor(model).header)  # the model is looked at before any work begins
-    pictures = ReadPictures(folder)
-    if not FileSystems.match([pictures.pattern], limits=[1])[0].metadata_list:
+    columns = _line(header(Predictor(model)))  # the model is looked at before any work begins
+    images = ReadImages(folder)
+    if not FileSystems.match([images.pattern], limits=[1])[0].metadata_list:
         raise ValueError(f"--folder {folder} does not exist or has no files in it.")
     check_output(str(output))
     with beam.Pipeline(options=beams) as pipeline:
         _ = (
             pipeline
-            | pictures
+            | images
             | Predict(model)
             | beam.Map(_line)
-            | beam.io.WriteToText(str(output), file_name_suffix=".csv", header=header)
+            | beam.io.WriteToText(str(output), file_name_suffix=".csv", header=columns)
         )
 
 
@@ -191,14 +192,17 @@ def main(arguments=None):
     line_by_line()
     parser = argparse.ArgumentParser(
         prog="python -m training.prediction.beam",
-        description="Predictions for all pictures under a folder, on any runner of Apache Beam.",
+        description="Predictions for all images under a folder, on any runner of Apache Beam.",
         epilog="Other words go to Beam, such as --runner and --direct_num_workers.",
     )
     parser.add_argument(
-        "--model", required=True, metavar="FOLDER", help="a SavedModel of training.export"
+        "--model",
+        required=True,
+        metavar="MODEL",
+        help="a SavedModel, the folder of a run or a .keras file",
     )
     parser.add_argument(
-        "--folder", required=True, help="where the pictures are: a path or an address"
+        "--folder", required=True, help="where the images are: a path or an address"
     )
     parser.add_argument(
         "--output", required=True, metavar="PREFIX", help="what the CSV files' names begin with"

@@ -1,32 +1,15 @@
-"""One module a recipe, named as on the command line, with its `RECIPE`.
+"""The recipes by name: one module each, in the package of its task.
 
-Optional in a module: `SMOKE`, figures for `--smoke` where generated images would not do, and
-`finish(run)`, what the recipe does after the training.
+A module has its `RECIPE` and, optionally, `SMOKE`: settings by dotted name for `--smoke`, where
+those of the task's package would not do.
 """
 
 import ast
-import dataclasses
 import importlib
 import pkgutil
 from pathlib import Path
 
-_FOLDER = Path(__file__).parent / "classification"
-
-GENERATED = {
-    "data": "generated",
-    "images": 512,
-    "classes": 4,
-    "variant": "",
-    "embed_dims": (32, 64),
-    "depths": (1, 1),
-    "patch_size": 4,
-    "window_size": (2, 2),
-    "image_size": 32,
-    "weights": "",
-    "needs_weights": False,
-    "epochs": 2,
-    "batch_size": 16,
-}
+FOLDER = Path(__file__).parent
 
 
 def names():
@@ -35,11 +18,7 @@ def names():
     >>> "quickstart" in names()
     True
     """
-    return sorted(
-        module.name
-        for module in pkgutil.iter_modules([str(_FOLDER)])
-        if not module.name.startswith("_")
-    )
+    return sorted(_tasks())
 
 
 def summary(name):
@@ -48,8 +27,8 @@ def summary(name):
     >>> summary("quickstart")
     'A small RegionViT on 5,000 images of Fashion-MNIST, on a laptop in minutes.'
     """
-    with open(_FOLDER / f"{name}.py", encoding="utf-8") as file:
-        return (ast.get_docstring(ast.parse(file.read())) or name).splitlines()[0]
+    source = (FOLDER / _tasks()[name] / f"{name}.py").read_text("utf-8")
+    return (ast.get_docstring(ast.parse(source)) or name).splitlines()[0]
 
 
 def check(name):
@@ -70,11 +49,11 @@ def load(name):
 
     Example:
 
-    >>> load("quickstart").RECIPE.epochs
+    >>> load("quickstart").RECIPE.schedule.epochs
     26
     """
     check(name)
-    return importlib.import_module(f"training.recipes.classification.{name}")
+    return importlib.import_module(f"training.recipes.{_tasks()[name]}.{name}")
 
 
 def smoke(name):
@@ -91,16 +70,29 @@ def smoke(name):
 
     Example:
 
-    >>> smoke("imagenet1k").epochs
+    >>> smoke("imagenet1k").schedule.epochs
     2
     """
     module = load(name)
     recipe = module.RECIPE
-    small = {
-        **GENERATED,
-        "rate_batch": max(1, round(16 * recipe.rate_batch / recipe.batch_size)),
-        "warmup_epochs": min(recipe.warmup_epochs, 1),
+    own = getattr(module, "SMOKE", None)
+    if own is not None:
+        return recipe.with_values(own)
+    small = importlib.import_module(module.__package__).SMOKE
+    base = small["data.batch_size"] * recipe.optimizer.base_batch_size / recipe.data.batch_size
+    return recipe.with_values({
+        **small,
+        "optimizer.base_batch_size": max(1, round(base)),  # the peak learning rate stays
+        "schedule.warmup_epochs": min(recipe.schedule.warmup_epochs, 1),
+    })  # fmt: skip
+
+
+def _tasks():
+    """The task of each recipe, a dict by the recipe's name; nothing is imported."""
+    return {
+        module.name: package.name
+        for package in pkgutil.iter_modules([str(FOLDER)])
+        if package.ispkg
+        for module in pkgutil.iter_modules([str(FOLDER / package.name)])
+        if not module.name.startswith("_")
     }
-    if recipe.frame:
-        small |= {"frame": 0}
-    return dataclasses.replace(recipe, **getattr(module, "SMOKE", small))

@@ -2,10 +2,17 @@
 
 import itertools
 import json
+import os
+import platform
 import subprocess
 from pathlib import Path
 
-from training.engine.checkpoint import replacing
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_regionvit
+from keras_regionvit.files import write_json
 from training.recipes.schema import Recipe
 
 FIRST_RUNS = Path("runs")
@@ -60,7 +67,7 @@ def latest_folder(recipe):
         last = folder
 
 
-def write_record(folder, recipe, seed, smoke, data, versions):
+def write_record(folder, recipe, seed, smoke, data):
     """Writes run.json: the resolved recipe, seed, versions and revision.
 
     Raises:
@@ -71,7 +78,7 @@ def write_record(folder, recipe, seed, smoke, data, versions):
         "seed": seed,
         "smoke": smoke,
         "data": data and str(Path(data).resolve()),
-        "versions": versions,
+        "versions": versions(),
         "revision": revision(),
     }
     write_json(Path(folder) / RECORD, record)
@@ -105,36 +112,39 @@ def read_record(folder):
         raise ValueError(f"{path} is damaged: {reason}") from None
 
 
-def check_same(folder, record, recipe, seed):
+def check_same(folder, began, began_seed, recipe, seed):
     """That a run to be resumed is what was asked for.
 
     Args:
         folder: the run's folder, for the message.
-        record: of the run.
+        began: the `Recipe` that the run began with.
+        began_seed: its seed.
         recipe: the `Recipe` asked for.
         seed: the seed asked for.
 
     Raises:
-        ValueError: a figure or the seed differs; the sentence names it.
+        ValueError: a value or the seed differs; the sentence names it.
     """
-    asked = {**json.loads(json.dumps(recipe.to_dict())), "seed": seed}
-    began = {**record["recipe"], "seed": record["seed"]}
+    before = {"name": began.name, **dict(began.items()), "seed": began_seed}
+    asked = {"name": recipe.name, **dict(recipe.items()), "seed": seed}
     for key, value in asked.items():
-        if began.get(key) != value:
+        if before.get(key) != value:
             raise ValueError(
-                f"--resume {folder}: the run was begun with {key}={began.get(key)!r}, not "
+                f"--resume {folder}: the run was begun with {key}={before.get(key)!r}, not "
                 f"{value!r}; go on with the same recipe, or begin a new run."
             )
 
 
-def write_json(path, value):
-    """Writes `value` as JSON, whole or not at all.
-
-    Raises:
-        WriteError: it cannot be written.
-    """
-    with replacing(path) as aside:
-        aside.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+def versions():
+    """Versions of what the numbers of a run depend on, a dict of strings."""
+    return {
+        "keras_regionvit": keras_regionvit.__version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
 
 
 def revision():

@@ -1,61 +1,24 @@
-"""What a run says at its end: versions, and the exported model's own word."""
+"""The last words of a run."""
 
-import json
-import os
-import platform
-import subprocess
-import sys
 from pathlib import Path
 
-import keras
-import numpy as np
-import tensorflow as tf
-
-import keras_regionvit
-
-ROOT = Path(__file__).resolve().parents[2]
+import tqdm
 
 
-def predict_in_fresh_process(saved_model, samples, path):
-    """Lets `training.predict` load a SavedModel and predict held-out images; prints its words.
+def print_report(task, report, folder):
+    """Prints what a run has reached and left.
 
     Args:
-        saved_model: folder of the SavedModel.
-        samples: how many images.
-        path: the JSON file that the other process writes.
-
-    Returns:
-        The list in that file, see `training.predict.run`.
-
-    Raises:
-        RuntimeError: the other process fails.
-
-    Example:
-
-    >>> predict_in_fresh_process("runs/mine/saved_model/1", 10, "runs/mine/predictions.json")
+        task: a `training.tasks.task.Task`.
+        report: the dict of `report.json`.
+        folder: the run's folder.
     """
-    arguments = ["--model", saved_model, "--samples", samples, "--json", path]
-    arguments = [str(x.resolve() if isinstance(x, Path) else x) for x in arguments]
-    print(f"\nThe exported model, loaded in a fresh process, on {samples} held-out images:")
-    done = subprocess.run(
-        [sys.executable, "-m", "training.predict", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+    if f"skipped_{task.unit}" in report:
+        print(f"{report[f'skipped_{task.unit}']} {task.unit} could not be read and were left out")
+    print(
+        f"\nOn the held-out {task.unit}, seed {report['seed']}: {task.shown(report)}\n"
+        f"{tqdm.tqdm.format_interval(report['seconds'])} in all; {folder} holds "
+        + ", ".join(sorted(path.name for path in Path(folder).iterdir()))
     )
-    if done.returncode:
-        raise RuntimeError(f"the exported model cannot be used: {done.stderr.strip()}")
-    print(done.stdout, end="")
-    return json.loads(Path(path).read_text("utf-8"))
-
-
-def versions():
-    """Versions of what the figures depend on, a dict of strings."""
-    return {
-        "keras_regionvit": keras_regionvit.__version__,
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-    }
+    if task.next_step(folder):
+        print(task.next_step(folder))

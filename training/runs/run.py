@@ -1,8 +1,8 @@
 """A run from the first step to the exported model."""
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,190 +10,165 @@ import keras
 import tensorflow as tf
 
 from keras_regionvit import visualize
-from keras_regionvit.export.saved_model import export_saved_model
-from training.data import inputs as data
+from keras_regionvit.files import WriteError, write_json
 from training.data.corrupt_images import Skipped
+from training.data.inputs import evaluation_dataset, open_inputs, training_dataset
 from training.distribute.collectives import check_same, from_all, from_chief
 from training.distribute.strategy import check_fits, describe
-from training.engine.checkpoint import WriteError
-from training.engine.logs import duration
-from training.engine.loop import LAST, save_model, train
-from training.recipes import catalogue as recipes
-from training.runs import folder as run_folder
-from training.runs.report import versions
-from training.tasks.classification import build_model, build_parts
+from training.engine.loop import Loop
+from training.engine.state import make_train_state
+from training.runs.folder import REPORT, versions
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Finished:
-    """A trained model and what is known of it, as a recipe's own `finish` gets it.
+    """A trained model and what is known of it, as a task's own `finish` gets it.
 
     Attributes:
-        recipe: the `Recipe`.
+        plan: the `training.runs.plan.Plan`.
         folder: the run's folder.
-        seed: int.
-        smoke: whether it was made small.
-        model: takes pixels on 0..255; with the averaged weights, if there are any.
+        model: what was saved as `model.keras`; with the averaged weights, if there are any.
         inputs: the `training.data.inputs.Inputs`.
-        saved_model: folder of the exported model.
-        labels: names of the classes.
     """
 
-    recipe: Any
+    plan: Any
     folder: Path
-    seed: int
-    smoke: bool
     model: Any
     inputs: Any
-    saved_model: Path
-    labels: tuple
+
+    @property
+    def seed(self):
+        """The run's seed."""
+        return self.plan.seed
+
+    @property
+    def smoke(self):
+        """Whether the run was made small."""
+        return self.plan.smoke
+
+    @property
+    def saved_model(self):
+        """Folder of the exported model."""
+        return self.folder / "saved_model" / "1"
 
 
-def run(recipe, folder, *, seed=0, smoke=False, data_path=None, skip_corrupt=False,
-        save_every=0, jit_compile=False, stop=None, strategy=None):  # fmt: skip
+def run(task, plan, folder, *, strategy=None, stop=None):
     """Trains, from the checkpoint in `folder` if there is one; then evaluates and exports.
 
     Args:
-        recipe: a `training.recipes.schema.Recipe`.
+        task: a `training.tasks.task.Task`.
+        plan: a `training.runs.plan.Plan`.
         folder: the run's folder.
-        seed: int in [0, 2**31): first weights, order and augmentation follow from it.
-        smoke: whether the recipe was made small, for the report.
-        data_path: optional folder or file with the images.
-        skip_corrupt: whether images that cannot be read are left out.
-        save_every: steps between checkpoints within an epoch, 0 for none.
-        jit_compile: whether XLA compiles the steps.
-        stop: optional `training.engine.signals.StopRequest`.
         strategy: optional `tf.distribute.Strategy`, see `distribute.strategy.open_strategy`; one
             device without it. Of several workers the chief alone writes to `folder`.
+        stop: optional `training.engine.signals.StopRequest`.
 
     Returns:
         The report, a dict, as in `report.json`.
 
     Raises:
-        LostWorker: another worker is gone.
-        ValueError: images, weights or the checkpoint do not fit, or workers have other images.
-        WriteError: a file cannot be written.
-        NotFinite: the loss is no number any more.
-        Stopped: it was asked to stop.
+        ValueError: data, weights or the checkpoint do not fit, or workers have other data.
+        LostWorker, WriteError, NotFinite, Stopped: see `training.engine.loop.Loop.train`.
 
     Example:
 
-    >>> run(recipe, Path("runs/mine"))["accuracy"]
+    >>> run(open_task(recipe), Plan(recipe), Path("runs/mine"))["loss"]
     """
     begun = time.monotonic()
     folder, strategy = Path(folder), strategy or tf.distribute.get_strategy()
-    check_fits(strategy, recipe, jit_compile)
+    check_fits(strategy, task.recipe, plan.jit_compile)
+    seed_everything(task.recipe, plan.seed)
+
+    inputs = open_inputs(task, plan.data)
+    check_same(strategy, shared_by_workers(task, inputs))
+    state = make_train_state(task, inputs.info, inputs.steps_per_epoch, strategy)
+    print(
+        f"{state.model.count_params():,} weights, {inputs.source.count:,} {task.unit} to learn "
+        f"from, {inputs.held_out.count:,} held out"
+    )
+    skipped = Skipped()
+    reading = {"skip_corrupt": plan.skip_corrupt, "skipped": skipped}
+    batches = functools.partial(_batches_from, strategy, task, inputs, plan.seed, reading)
+    validation = evaluation_dataset(strategy, task, inputs.held_out, **reading)
+    loop = Loop(
+        task,
+        state,
+        inputs.info,
+        folder,
+        steps_per_epoch=inputs.steps_per_epoch,
+        save_every=plan.save_every,
+        jit_compile=plan.jit_compile and not task.recipe.compute.deterministic,
+        stop=stop,
+    )
+    speed = loop.train(batches, validation)
+
+    with state.averaged() as trained:
+        names = set().union(*from_all(strategy, sorted(skipped.names)))
+        known = {
+            "devices": describe(strategy),
+            f"{task.unit}_per_second": None if speed != speed else round(speed, 1),
+        }
+        if plan.skip_corrupt:
+            known[f"skipped_{task.unit}"] = len(names)
+        finish = functools.partial(_finish, task, plan, inputs, loop, trained, known, begun)
+        return from_chief(strategy, finish, ValueError, WriteError)
+
+
+def seed_everything(recipe, seed):
+    """Makes what follows a function of `seed`; bit by bit if the recipe asks for it."""
     keras.utils.set_random_seed(seed)
-    if recipe.deterministic:
+    if recipe.compute.deterministic:
         # keras-cv's layers ask for it, and never draw from it here
         tf.random.set_global_generator(tf.random.Generator.from_seed(seed, alg="philox"))
         tf.config.experimental.enable_op_determinism()
-    inputs = data.open_inputs(recipe, data_path)
-    check_same(strategy, counts(inputs))
-    if from_chief(strategy, lambda: (folder / LAST).exists()):
-        recipe = dataclasses.replace(recipe, weights="")  # the checkpoint has newer ones
-    parts = build_parts(recipe, inputs.classes, inputs.steps_per_epoch, strategy)
-    print(
-        f"{parts.model.count_params():,} weights, {inputs.source.count:,} images to learn from, "
-        f"{inputs.held_out.count:,} held out"
-    )
-    skipped = Skipped()
-    reading = {"skip_corrupt": skip_corrupt, "skipped": skipped}
-
-    def finish(trained, history, speed, skipped):
-        """Exports the model; gives the report."""
-        model = for_pixels(recipe, trained, inputs.classes)
-        finished = export(recipe, folder, seed, smoke, model, inputs, history)
-        own: Callable = getattr(recipes.load(recipe.name), "finish", lambda run: {})
-        scores = {k.removeprefix("val_"): v for k, v in history[-1].items() if k[:4] == "val_"}
-        report = {
-            "recipe": recipe.name,
-            "smoke": smoke,
-            "seed": seed,
-            "settings": recipe.to_dict(),
-            "devices": describe(strategy),
-            "weights": model.count_params(),
-            **scores,
-            "images_per_second": None if speed != speed else round(speed, 1),
-            "seconds": round(time.monotonic() - begun, 1),
-            "versions": versions(),
-        }
-        if skip_corrupt:
-            report["skipped_images"] = len(skipped)
-            print(f"{len(skipped)} images could not be read and were left out")
-        report |= own(finished)
-        report["seconds"] = round(time.monotonic() - begun, 1)
-        run_folder.write_json(folder / run_folder.REPORT, report)
-        return report
-
-    history, speed = train(
-        recipe,
-        parts,
-        lambda step: data.spread_training(
-            strategy, recipe, inputs, seed=seed, start_step=step, **reading
-        ),
-        data.spread_evaluation(strategy, recipe, inputs.held_out, **reading),
-        folder,
-        steps_per_epoch=inputs.steps_per_epoch,
-        figure="auc" if recipe.multi_label else "accuracy",
-        save_every=save_every,
-        jit_compile=jit_compile and not recipe.deterministic,
-        stop=stop,
-    )
-    with parts.averaged() as trained:
-        names = set().union(*from_all(strategy, sorted(skipped.names)))
-        return from_chief(
-            strategy, lambda: finish(trained, history, speed, names), ValueError, WriteError
-        )
 
 
-def counts(inputs):
-    """What the workers must find alike in their images, a dict of plain data.
+def shared_by_workers(task, inputs):
+    """What the workers must find alike in their data, a dict of plain data.
 
     Example:
 
-    >>> counts(open_inputs(recipe))["number of classes"]
-    4
+    >>> shared_by_workers(task, inputs)["number of images to learn from"]
+    5000
     """
-    names = inputs.source.class_names
-    return {
-        "number of images to learn from": int(inputs.source.count),
-        "number of images held out": int(inputs.held_out.count),
-        "number of classes": len(names),
-        **{f"name of class {i}": str(name) for i, name in enumerate(names)},
+    found: dict[str, Any] = {
+        f"number of {task.unit} to learn from": int(inputs.source.count),
+        f"number of {task.unit} held out": int(inputs.held_out.count),
     }
+    for key, value in inputs.info.items():
+        name = key.replace("_", " ")
+        if isinstance(value, (tuple, list)):
+            found[f"number of {name}"] = len(value)
+            found |= {f"{name} {i}": str(item) for i, item in enumerate(value)}
+        else:
+            found[name] = value
+    return found
 
 
-def for_pixels(recipe, model, classes):
-    """The same model as one that takes pixels on 0..255, with its own copy of the weights."""
-    whole = build_model(recipe, classes, preprocessing=True)
-    whole.set_weights(model.get_weights())
-    return whole
+def _batches_from(strategy, task, inputs, seed, reading, step):
+    """The batches of a training from a step on."""
+    return training_dataset(strategy, task, inputs, seed=seed, start_step=step, **reading)
 
 
-def export(recipe, folder, seed, smoke, model, inputs, history):
-    """Writes `learning_curve.png`, `model.keras` and `saved_model/1`; returns a `Finished`."""
+def _finish(task, plan, inputs, loop, trained, known, begun):
+    """Exports and draws; writes and returns the report. For the chief."""
+    folder, history = loop.folder, loop.state.history
     curves = {key: [row[key] for row in history] for key in history[0] if key != "epoch"}
-    visualize.plot_learning_curve(curves, folder / "learning_curve.png")
-    save_model(model, folder / "model.keras")
-    saved_model = folder / "saved_model" / "1"
-    labels = tuple(
-        " ".join(str(name).split()) or str(i) for i, name in enumerate(inputs.source.class_names)
+    visualize.plot_learning_curve(
+        curves, folder / "learning_curve.png", metric=loop.evaluator.monitor
     )
-    if not saved_model.exists():  # a resumed run may have come that far
-        export_saved_model(model, saved_model, labels=labels)
-    return Finished(recipe, folder, seed, smoke, model, inputs, saved_model, labels)
-
-
-def print_report(report, folder):
-    """Prints the last words of a run."""
-    shown = ", ".join(
-        f"{key} {report[key]:.1%}" for key in ("accuracy", "top5_accuracy", "auc") if key in report
-    )
-    print(
-        f"\nOn the held-out images, seed {report['seed']}: {shown}\n"
-        f"{duration(report['seconds'])} in all; "
-        f"{folder} holds " + ", ".join(sorted(path.name for path in Path(folder).iterdir())) + "\n"
-        "Try your own pictures: "
-        f"python -m training.predict --model {folder}/saved_model/1 IMAGE ..."
-    )
+    model = task.export(trained, inputs.info, folder)
+    report = {
+        "recipe": plan.recipe.name,
+        "smoke": plan.smoke,
+        "seed": plan.seed,
+        "settings": plan.recipe.to_dict(),
+        "weights": model.count_params(),
+        **{k.removeprefix("val_"): v for k, v in history[-1].items() if k[:4] == "val_"},
+        **known,
+        "versions": versions(),
+    }
+    report |= task.finish(Finished(plan, folder, model, inputs))
+    report["seconds"] = round(time.monotonic() - begun, 1)
+    write_json(folder / REPORT, report)
+    return report

@@ -1,178 +1,297 @@
-"""From the figures of a recipe to a model, an optimizer and starting weights."""
+"""Image classification, the first task: one label an image, or several.
 
-import dataclasses
-import io
-import zipfile
-from typing import Any
+B images, S side of an image, K classes.
+"""
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-import keras_regionvit
 from keras_regionvit import RegionViTBackbone, build_classifier
 from keras_regionvit.backbone import SWITCHES
-from keras_regionvit.weights.pretrained import check_weights, load_weights
-from keras_regionvit.weights.torch_file import read_torch_file
-from training.engine.loop import Parts, averages
-from training.optimizers import adamw, sgd
-from training.schedules import WarmupCosine
+from keras_regionvit.export import Preprocessing, export_saved_model
+from keras_regionvit.files import replacing
+from keras_regionvit.images.preprocessing import evaluation_image
+from keras_regionvit.weights.pretrained import initialize_from
+from training.augmentation import batch_augmentation, image_augmentation
+from training.augmentation.crops import training_image
+from training.data.sources import open_source
+from training.evaluators.classification import (
+    ClassificationEvaluator,
+    image_losses,
+    right_answers,
+)
+from training.tasks.task import Task, rows_of_nest
+
+
+class Classification(Task):
+    """Images to classes. An example is `{"image", "label"}`; `info` has the names of the classes.
+
+    Inputs are images float32 (B, S, S, channels), targets labels float32 (B, K), outputs
+    probabilities float32 (B, K).
+
+    Example:
+
+    >>> task = Classification(recipe)
+    >>> task.build_model(task.open_split("train").info).output.shape
+    (None, 10)
+    """
+
+    unit = "images"
+
+    def __init__(self, recipe):
+        super().__init__(recipe)
+        own = recipe.classification
+        self.losses = image_losses(own.multi_label, own.label_smoothing)
+
+    def open_split(self, split, data=None):
+        """Opens one part of the images, which have one label each or several, as the recipe."""
+        return self._checked(self._open(split, data), any_label=False)
+
+    def open_others(self, split, data=None):
+        """Images with several labels will do where the recipe gives one: any of them is right."""
+        return self._checked(self._open(split, data), any_label=True)
+
+    def _open(self, split, data):
+        own, settings = self.recipe.classification, self.recipe.data
+        return open_source(
+            settings.source,
+            split,
+            data=data,
+            classes=own.classes or None,
+            channels=settings.channels,
+            multi_label=own.multi_label,
+            count=settings.images or None,
+            size=settings.image_size,
+        )
+
+    def _checked(self, source, any_label):
+        own, several = self.recipe.classification.multi_label, source.info["multi_label"]
+        if own != several and not (several and any_label):
+            raise ValueError(
+                f"`classification.multi_label` must be {several} for {source.name}. Received: {own}"
+            )
+        return source
+
+    def assumed_info(self):
+        """As many classes as the recipe says, else ImageNet-1K's."""
+        count = self.recipe.classification.classes or 1000
+        return {"class_names": tuple(map(str, range(count)))}
+
+    def build_model(self, info, preprocessing=False):
+        """The classifier, see `build_model`."""
+        return build_model(self.recipe, len(info["class_names"]), preprocessing)
+
+    def load_start(self, model):
+        """Loads the weights that the recipe starts from; a head of other classes begins again."""
+        settings = self.recipe.model
+        if settings.weights:
+            initialize_from(model, settings.weights, settings.variant)
+
+    def specs(self, info):
+        """An image (S, S, channels) and its row of labels (K,)."""
+        size, channels = self.recipe.data.image_size, self.recipe.data.channels
+        image = tf.TensorSpec((size, size, channels), tf.float32)
+        return image, tf.TensorSpec((len(info["class_names"]),), tf.float32)
+
+    def preparation(self, info, training):
+        """Crop, flip, RandAugment, normalise and erase; or the middle as evaluation has it."""
+        classes = len(info["class_names"])
+        image_of = augmented(self.recipe) if training else middle(self.recipe)
+
+        def prepare(example, seed):
+            return image_of(example["image"], seed), label_row(example["label"], classes)
+
+        return prepare
+
+    def mixing(self):
+        """MixUp or CutMix, the same for all images of a batch."""
+        augment = self.recipe.augment
+        if not (augment.mixup or augment.cutmix):
+            return None
+        return batch_augmentation(
+            mixup=augment.mixup,
+            cutmix=augment.cutmix,
+            switch_probability=augment.switch_probability,
+        )
+
+    def loss(self, targets, outputs):
+        """Cross entropy, divided by the number of images."""
+        return {"loss": tf.reduce_sum(self.losses(targets, outputs))}, rows_of_nest(targets)
+
+    def metrics(self, targets, outputs):
+        """How many answers are right, by mixed labels if they are mixed."""
+        right = right_answers(targets, outputs, self.recipe.classification.multi_label)
+        return {"accuracy": tf.reduce_sum(right)}
+
+    def evaluator(self, info):
+        """A `ClassificationEvaluator`."""
+        return ClassificationEvaluator(self.recipe.classification.multi_label)
+
+    def export(self, model, info, folder):
+        """Writes `model.keras`, which takes pixels on 0..255, and its SavedModel.
+
+        The SavedModel takes encoded images, as evaluation prepares them, or tensors.
+        """
+        recipe = self.recipe
+        whole = self.build_model(info, preprocessing=True)
+        whole.set_weights(model.get_weights())
+        with replacing(folder / "model.keras") as aside:
+            whole.save(aside)
+        saved_model = folder / "saved_model" / "1"
+        if not saved_model.exists():  # a resumed run may have come that far
+            channels = recipe.data.channels
+            export_saved_model(
+                whole,
+                saved_model,
+                labels=lines(info["class_names"]),
+                preprocessing=Preprocessing(
+                    recipe.data.image_size,
+                    recipe.evaluate.crop_ratio,
+                    mean=(0.0,) * channels,
+                    std=(1.0,) * channels,
+                ),
+            )
+        return whole
+
+    def finish(self, run):
+        """What the quick start shows besides, see `training.tasks.showcase`."""
+        if not self.recipe.classification.showcase:
+            return {}
+        from training.tasks.showcase import finish  # here: it needs matplotlib
+
+        return finish(run)
+
+    def describe(self, info):
+        """Such as "10 classes"."""
+        return f"{len(info['class_names'])} classes"
+
+    def shown(self, metrics):
+        """Accuracies and areas in percent."""
+        known = ("accuracy", "top5_accuracy", "auc")
+        return ", ".join(f"{key} {metrics[key]:.1%}" for key in known if key in metrics)
+
+    def next_step(self, folder):
+        """How to predict with the model."""
+        return f"Try your own images: python -m training.predict --model {folder} IMAGE ..."
 
 
 def build_model(recipe, classes, preprocessing=False):
     """The classifier of a recipe.
 
     Args:
-        recipe: a `training.recipes.schema.Recipe`.
-        classes: number of classes.
+        recipe: a `training.recipes.classification.ClassificationRecipe`.
+        classes: K.
         preprocessing: whether the model takes pixels on 0..255, as a saved one does; else it
-            takes what the input pipeline gives. A recipe with a `frame` always takes pixels.
+            takes what the input pipeline gives. A recipe with a `border` always takes pixels.
 
     Returns:
         A functional `keras.Model`: images float32 (B, S, S, channels) to probabilities float32
-        (B, classes).
+        (B, K).
 
     Raises:
-        ValueError: the figures do not fit together.
+        ValueError: the values do not fit together.
 
     Example:
 
     >>> build_model(recipe, classes=10).output.shape
     (None, 10)
     """
-    size, channels = recipe.image_size, recipe.channels
-    x = keras.Input((size, size, channels), name="images")
-    if recipe.frame:
-        x = keras.layers.ZeroPadding2D(recipe.frame, dtype="float32", name="frame")(x)
-    if recipe.frame or preprocessing:
-        mean, variance = np.array(recipe.mean), np.square(recipe.std)
+    data, model = recipe.data, recipe.model
+    x = keras.Input((data.image_size, data.image_size, data.channels), name="images")
+    if model.border:
+        x = keras.layers.ZeroPadding2D(model.border, dtype="float32", name="border")(x)
+    if model.border or preprocessing:
+        mean, variance = np.array(data.mean), np.square(data.std)
         x = keras.layers.Normalization(
             mean=mean, variance=variance, dtype="float32", name="standardise"
         )(x)
-    side = size + 2 * recipe.frame
+    activation = "sigmoid" if recipe.classification.multi_label else "softmax"
+    return build_classifier(build_backbone(recipe), classes, activation, inputs=x, name=recipe.name)
+
+
+def build_backbone(recipe):
+    """The backbone of a recipe, a `RegionViTBackbone` for images with their border."""
+    data, model = recipe.data, recipe.model
+    side = data.image_size + 2 * model.border
+    half = recipe.compute.precision
     arguments = {
-        "drop_path_rate": recipe.drop_path_rate,
+        "drop_path_rate": model.drop_path_rate,
         "window_size": recipe.windows,
-        "input_shape": (side, side, channels),
-        "dtype": None if recipe.precision == "float32" else f"mixed_{recipe.precision}",
+        "peg": model.peg,
+        "pyramid_norm": model.pyramid_norm,
+        "gradient_checkpointing": model.gradient_checkpointing,
+        "input_shape": (side, side, data.channels),
+        "dtype": None if half == "float32" else f"mixed_{half}",
         "name": "backbone",
-        **{switch: getattr(recipe, switch) for switch in SWITCHES},
+        **{switch: getattr(model, switch) for switch in SWITCHES},
     }
-    if recipe.variant:
-        backbone = RegionViTBackbone.from_variant(recipe.variant, **arguments)
-    else:
-        backbone = RegionViTBackbone(
-            embed_dims=recipe.embed_dims, depths=recipe.depths, patch_size=recipe.patch_size,
-            stem=recipe.stem, **arguments,
-        )  # fmt: skip
-    activation = "sigmoid" if recipe.multi_label else "softmax"
-    return build_classifier(backbone, classes, activation, inputs=x, name=recipe.name)
-
-
-def build_parts(recipe, classes, steps_per_epoch, strategy):
-    """Everything that is trained, in the strategy's scope.
-
-    Args:
-        recipe: a `training.recipes.schema.Recipe`.
-        classes: number of classes.
-        steps_per_epoch: batches an epoch.
-        strategy: a `tf.distribute.Strategy`.
-
-    Returns:
-        A `training.engine.loop.Parts`.
-
-    Raises:
-        ValueError: `recipe.weights` cannot be read or do not fit.
-
-    Example:
-
-    >>> parts = build_parts(recipe, 10, 100, tf.distribute.get_strategy())
-    """
-    with strategy.scope():
-        model = build_model(recipe, classes)
-        if recipe.weights:
-            load_start(model, recipe, classes)
-        schedule = build_schedule(recipe, steps_per_epoch)
-        optimizer = build_optimizer(recipe, model, schedule)
-        optimizer.build(model.trainable_variables)
-        average = averages(model) if recipe.ema else []
-    return Parts(strategy, model, optimizer, schedule, average)
-
-
-def build_schedule(recipe, steps_per_epoch):
-    """The learning rate of a recipe by steps, a `WarmupCosine`."""
-    return WarmupCosine(
-        recipe.peak_rate,
-        recipe.epochs * steps_per_epoch,
-        round(recipe.warmup_epochs * steps_per_epoch),
-        warmup_rate=recipe.warmup_rate,
-        floor=recipe.floor_rate,
-        every=steps_per_epoch if recipe.schedule == "epoch" else 1,
+    if model.variant:
+        return RegionViTBackbone.from_variant(model.variant, **arguments)
+    return RegionViTBackbone(
+        embed_dims=model.embed_dims,
+        depths=model.depths,
+        patch_size=model.patch_size,
+        stem=model.stem,
+        **arguments,
     )
 
 
-def build_optimizer(recipe, model, schedule):
-    """The optimizer of a recipe; clipping and averaging are the loop's.
+def middle(recipe):
+    """A function `(image, seed)` that gives the image as evaluation has it, (S, S, channels)."""
+    mean, std = statistics(recipe)
 
-    Returns:
-        A Keras optimizer, under a `LossScaleOptimizer` for float16.
-    """
-    if recipe.optimizer == "adamw":
-        optimizer = adamw(model, schedule, recipe.weight_decay, recipe.decay)
-    else:
-        optimizer = sgd(model, schedule, recipe.weight_decay, recipe.momentum, decay=recipe.decay)
-    if recipe.precision == "float16":
-        return keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer
+    def prepare(image, seed):
+        return evaluation_image(
+            image, recipe.data.image_size, recipe.evaluate.crop_ratio, mean, std
+        )
+
+    return prepare
 
 
-def load_start(model, recipe, classes):
-    """Loads the weights that a recipe starts from; a head of other classes stays as it is.
+def augmented(recipe):
+    """A function `(image, seed int32 (2,))` that gives the image as training has it."""
+    size, channels = recipe.data.image_size, recipe.data.channels
+    mean, std = statistics(recipe)
+    augment = image_augmentation(
+        auto_augment=recipe.augment.auto_augment or None,
+        color_jitter=recipe.augment.color_jitter,
+        flip=recipe.augment.flip,
+        erasing=recipe.augment.erasing,
+        mean=mean,
+        std=std,
+        channels=channels,
+    )
 
-    Regional kernels and position bias tables are resized to the recipe's windows.
+    def prepare(image, seed):
+        seeds = tf.unstack(tf.random.split(seed, 2))
+        image, _ = training_image(
+            image,
+            seeds[0],
+            size=size,
+            channels=channels,
+            crop=recipe.augment.crop,
+            shift_pixels=recipe.augment.shift_pixels,
+        )
+        return augment(tf.ensure_shape(image, (size, size, channels)), seeds[1])[0]
 
-    Args:
-        model: as `build_model` made it.
-        recipe: its recipe; `weights` is "imagenet" or the path of a `.pth`, `.weights.h5` or
-            `.keras` file.
-        classes: number of classes.
-
-    Raises:
-        ValueError: the file is missing, damaged or of another model.
-    """
-    weights = recipe.weights
-    if weights == "imagenet":
-        if not recipe.variant:
-            raise ValueError("--weights imagenet needs a variant; this recipe's model is its own.")
-        name = "RegionViT" + recipe.variant.removesuffix("_w14").title().replace("_", "")
-        released = getattr(keras_regionvit, name)(weights="imagenet")
-        arrays = keras_regionvit.official_state_dict(released)
-        keras_regionvit.load_official_weights(model, arrays, skip_head=classes != 1000)
-        return
-    check_weights(weights, recipe.variant, channels=3, classes=None, activation=None)
-    if weights.endswith((".pth", ".pt")):
-        head = read_torch_file(weights).get("head.weight")
-        other = head is None or len(head) != classes
-        keras_regionvit.load_official_weights(model, weights, skip_head=other)
-        return
-    own = _classes_in(weights, classes)
-    like = dataclasses.replace(recipe, weights="")
-    whole = build_model(like, own)
-    load_weights(whole, weights, recipe.variant)
-    kept = len(model.weights) if own == classes else len(model.weights) - 2  # kernel and bias last
-    for variable, value in list(zip(model.weights, whole.weights, strict=True))[:kept]:
-        variable.assign(value)
+    return prepare
 
 
-def _classes_in(path, default):
-    """The width of the head in a `.weights.h5` or `.keras` file."""
-    import h5py
+def statistics(recipe):
+    """`(mean, std)` of the pipeline; a model with a border normalises by itself."""
+    if recipe.model.border:
+        return (0.0,) * recipe.data.channels, (1.0,) * recipe.data.channels
+    return recipe.data.mean, recipe.data.std
 
-    try:
-        source: Any = path
-        if path.endswith(".keras"):
-            with zipfile.ZipFile(path) as archive:
-                source = io.BytesIO(archive.read("model.weights.h5"))
-        with h5py.File(source) as file:
-            return int(file["layers/dense/vars/1"].shape[0])
-    except (KeyError, IndexError, OSError, zipfile.BadZipFile):
-        return default  # loading says what is wrong
+
+def label_row(label, classes):
+    """float32 (K,): a label int64 () as a row with a one; a row (K,) as it is."""
+    if label.shape.rank == 0:
+        return tf.one_hot(label, classes)
+    return tf.ensure_shape(label, (classes,))
+
+
+def lines(names):
+    """Names as lines of text; the number of a class that has none."""
+    return tuple(" ".join(str(name).split()) or str(i) for i, name in enumerate(names))

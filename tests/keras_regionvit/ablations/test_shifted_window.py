@@ -26,7 +26,7 @@ LEAF = {"kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}
 
 
 def new_swin():
-    """A Swin of transformers, all of its weights drawn anew."""
+    """A Swin of transformers, all of its weights drawn at random."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     # transformers imports torchvision, whose operators a CPU build of torch may lack

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_regionvit.export.saved_model import Preprocessing, export_saved_model
+from keras_regionvit.export import Preprocessing, export_saved_model
 from tests.support import served_model, serving_load, serving_server
 from tests.support.photos import KINDS
-from tests.support.served_model import LABELS, SIZE, strings
+from tests.support.served_model import LABELS, MALFORMED, SIZE, strings
 
-PICTURES = [KINDS["jpeg"], b"no picture", KINDS["png, alpha"]]
+PHOTOS = [KINDS["jpeg"], b"no image", KINDS["png, alpha"]]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 def expected(folder):
     """The answer by the names of the outputs, from the function that TensorFlow loads."""
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    return {k: v.numpy() for k, v in serve(image_bytes=tf.constant(PICTURES)).items()}
+    return {k: v.numpy() for k, v in serve(image_bytes=tf.constant(PHOTOS)).items()}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def predict(folder):
 
 
 def test_grpc_answers_as_the_model(predict, expected):
-    answer = predict({"image_bytes": PICTURES})
+    answer = predict({"image_bytes": PHOTOS})
     assert answer["valid"].tolist() == [True, False, True]
     assert set(answer) == set(expected)
     for name, value in expected.items():
@@ -77,21 +77,6 @@ def test_grpc_answers_as_the_model(predict, expected):
     assert predict({"images": images}, "predict_tensor")["probabilities"].shape == (2, 7)
 
 
-MALFORMED = {
-    "a scalar": ({"image_bytes": PICTURES[0]}, "serving_default"),
-    "two axes": ({"image_bytes": [PICTURES]}, "serving_default"),
-    "numbers": ({"image_bytes": [1.0, 2.0]}, "serving_default"),
-    "no input": ({}, "serving_default"),
-    "another input": ({"images": PICTURES}, "serving_default"),
-    "one too many": ({"image_bytes": PICTURES, "more": [1.0]}, "serving_default"),
-    "an unknown signature": ({"image_bytes": PICTURES}, "classify"),
-    "an image without a batch": ({"images": np.zeros((24, 24, 3), "float32")}, "predict_tensor"),
-    "an image of another size": ({"images": np.zeros((1, 25, 24, 3), "float32")}, "predict_tensor"),
-    "a grey image": ({"images": np.zeros((1, 24, 24, 1), "float32")}, "predict_tensor"),
-    "doubles": ({"images": np.zeros((1, 24, 24, 3))}, "predict_tensor"),
-}
-
-
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_malformed_requests_are_invalid_arguments(predict, kind):
     import grpc
@@ -99,12 +84,12 @@ def test_malformed_requests_are_invalid_arguments(predict, kind):
     with pytest.raises(grpc.RpcError) as error:
         predict(*MALFORMED[kind])
     assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert predict({"image_bytes": PICTURES[:1]})["valid"].all()  # and it goes on
+    assert predict({"image_bytes": PHOTOS[:1]})["valid"].all()  # and it goes on
 
 
 def test_the_model_itself_looks_at_ranks(model):
     # Not the stand-in for the server: a session feeds any shape
-    for value in (np.array(PICTURES[0], object), strings(PICTURES)[None]):
+    for value in (np.array(PHOTOS[0], object), strings(PHOTOS)[None]):
         with pytest.raises(tf.errors.InvalidArgumentError):
             model.calls["serving_default"](value)
     with pytest.raises(tf.errors.InvalidArgumentError):
@@ -112,7 +97,7 @@ def test_the_model_itself_looks_at_ranks(model):
 
 
 def test_rest_rows(model, expected):
-    encoded = [{"b64": base64.b64encode(data).decode()} for data in PICTURES]
+    encoded = [{"b64": base64.b64encode(data).decode()} for data in PHOTOS]
     for instances in ([{"image_bytes": x} for x in encoded], encoded):
         status, answer = model.rest(json.dumps({"instances": instances}).encode())
         assert status == 200
@@ -131,7 +116,7 @@ def test_rest_rows(model, expected):
         b"{}",
         b'{"instances": [{"image_bytes": 3}]}',
         b'{"instances": [{"b64": "?"}]}',
-        b'{"instances": [{"pictures": {"b64": ""}}]}',
+        b'{"instances": [{"photos": {"b64": ""}}]}',
     ],
 )
 def test_bad_rest_requests(model, body):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from benchmarks.runtimes import RUNTIMES, compared
 from keras_regionvit.export.saved_model import export_saved_model
-from keras_regionvit.images.decode import evaluation_image
+from keras_regionvit.images.preprocessing import evaluation_image
 from tests.support import served_model
 from tests.support.photos import KINDS
 from tests.support.served_model import SIZE
@@ -23,8 +23,8 @@ def exported(tmp_path_factory):
     model = served_model.build()
     folder = tmp_path_factory.mktemp("model") / "1"
     export_saved_model(model, folder)
-    pictures = [KINDS[k] for k in ("jpeg", "png, alpha", "gif", "bmp, palette", "jpeg, cmyk")]
-    images = np.stack([evaluation_image(tf.constant(data), SIZE) for data in pictures])
+    photos = [KINDS[k] for k in ("jpeg", "png, alpha", "gif", "bmp, palette", "jpeg, cmyk")]
+    images = np.stack([evaluation_image(tf.constant(data), SIZE) for data in photos])
     return folder, images, model.predict(images, verbose=0)
 
 

@@ -1,94 +1,28 @@
-"""SavedModels of encoded pictures: what they answer, and what they never do."""
+"""SavedModels of encoded images: what they answer, and what they never do."""
 
 import json
 import os
 import pathlib
-import struct
 import subprocess
 import sys
-import zlib
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from matplotlib import cbook
-from PIL import Image
 
 import keras_regionvit
+from keras_regionvit.export import Preprocessing, export_saved_model
 from keras_regionvit.export.model_card import CARD, read_card
-from keras_regionvit.export.saved_model import Preprocessing, export_saved_model
-from keras_regionvit.export.signatures import parts_of, rebuilt
+from keras_regionvit.export.signatures import classifier_layers, rebuilt
 from keras_regionvit.export.warmup import WARMUP
-from keras_regionvit.images.decode import evaluation_image
-from keras_regionvit.images.preprocessing import evaluation_batch
 from tests.support import served_model
-from tests.support.photos import COLOUR, KINDS, TALL, encoded, photo
+from tests.support.photos import BAD, KINDS, PHOTOS, evaluated
 from tests.support.served_model import LABELS, SIZE
 
 ROOT = pathlib.Path(keras_regionvit.__file__).parents[1]
-FACTS = Preprocessing(SIZE)
-NARROW = {
-    f"{kind} {width}x{height}": encoded(Image.fromarray(photo(height, width)), kind)
-    for kind, width, height in (("PNG", 1, 1), ("JPEG", 1, 300), ("BMP", 300, 1), ("GIF", 23, 25))
-}
-
-
-def png_header(width, height):
-    """A PNG that says it is large, and has no pixels."""
-    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
-
-
-def jpeg_header(width, height):
-    """A JPEG whose frame says it is large."""
-    data = KINDS["jpeg"]
-    place = data.index(b"\xff\xc0") + 5
-    return data[:place] + struct.pack(">HH", height, width) + data[place + 4 :]
-
-
-def gif_with_a_larger_frame(width, height):
-    """A GIF whose frame is larger than its header says, in few bytes."""
-    data = encoded(Image.new("P", (width, height)), "GIF")
-    return data[:6] + struct.pack("<HH", 10, 10) + data[10:]
-
-
-BAD = {
-    "empty": b"",
-    "text": b"this is no picture",
-    "a cut JPEG": KINDS["jpeg"][:1500],
-    "the first bytes of a JPEG": b"\xff\xd8\xff",
-    "a cut PNG": KINDS["png"][:1500],
-    "a cut GIF": KINDS["gif"][:300],
-    "a cut BMP": KINDS["bmp"][:300],
-    "a BMP without its palette": KINDS["bmp, palette"][:10]
-    + struct.pack("<I", 60)
-    + KINDS["bmp, palette"][14:],
-    "a packed BMP": KINDS["bmp"][:30] + b"\1" + KINDS["bmp"][31:],
-    "a huge PNG": png_header(20_000, 20_000),
-    "a huge JPEG": jpeg_header(20_000, 20_000),
-    "a huge GIF": b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + KINDS["gif"][10:],
-    "a GIF of extensions only": KINDS["gif"][:13] + b"!\xf9\1a\0" * 9 + b";",
-    "a huge BMP": KINDS["bmp"][:18] + struct.pack("<ii", 20_000, -20_000) + KINDS["bmp"][26:],
-    "an endless PNG": png_header(2**31 - 1, 2**31 - 1),
-    "a BMP without end": KINDS["bmp"][:18] + struct.pack("<ii", -1, -(2**31)) + KINDS["bmp"][26:],
-    **TALL,
-}
-
-
-def one_by_one(pictures, preprocessing):
-    """What the pipeline of evaluation makes of pictures; `None` where it fails."""
-    facts = {k: v for k, v in vars(preprocessing).items() if k != "size"}
-
-    @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
-    def image(data):
-        return evaluation_image(data, preprocessing.size, **facts)
-
-    for data in pictures:
-        try:
-            yield image(tf.constant(data)).numpy()
-        except tf.errors.InvalidArgumentError:
-            yield None
+COLOURS = Preprocessing(SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +35,7 @@ def model():
 def folder(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("serving") / "served" / "1"
     export_saved_model(
-        model, path, LABELS, preprocessing=FACTS, top_k=3, features=True,
+        model, path, LABELS, preprocessing=COLOURS, top_k=3, features=True,
         card={"recipe": "none", "metrics": {"accuracy": 0.5}},
     )  # fmt: skip
     return path
@@ -112,85 +46,21 @@ def signatures(folder):
     return tf.saved_model.load(str(folder)).signatures
 
 
-@pytest.mark.parametrize("facts", [FACTS, Preprocessing(9, 1.0, (100.0,), (50.0,))], ids=str)
-def test_preprocessing_is_that_of_evaluation_bit_for_bit(facts):
-    pictures = [*KINDS.values(), *NARROW.values(), *BAD.values()]
-    batch = tf.function(
-        lambda data: evaluation_batch(data, facts),
-        input_signature=[tf.TensorSpec((None,), tf.string)],
-        autograph=False,
-    )
-    images, valid = (x.numpy() for x in batch(tf.constant(pictures)))
-    expected = list(one_by_one(pictures, facts))
-    assert images.shape == (len(pictures), facts.size, facts.size, facts.channels)
-    assert [x is not None for x in expected] == valid.tolist()
-    assert valid.tolist() == [True] * len([*KINDS, *NARROW]) + [False] * len(BAD)
-    for image, right in zip(images, expected, strict=True):
-        np.testing.assert_array_equal(image, np.zeros_like(image) if right is None else right)
-
-
-def test_a_cut_anywhere_is_judged_as_evaluation_does():
-    facts = Preprocessing(8)
-    small = Image.fromarray(photo(20, 30))
-    whole = [encoded(small, "PNG"), encoded(small, "GIF"), encoded(small, "JPEG")]
-    whole.append(encoded(small.convert("P"), "BMP"))
-    cuts = [data[:end] for data in whole for end in (*range(0, 60, 3), *range(60, len(data), 97))]
-    images, valid = evaluation_batch(tf.constant(cuts), facts)
-    for image, fine, right in zip(images, valid, one_by_one(cuts, facts), strict=True):
-        assert bool(fine) == (right is not None)
-        np.testing.assert_array_equal(image, 0 if right is None else right)
-
-
-def test_pixel_limit():
-    pictures = tf.constant([KINDS[kind] for kind in ("jpeg", "png", "gif", "bmp")])
-    pixels = COLOUR.width * COLOUR.height
-    for limit, fine in ((pixels, True), (pixels - 1, False)):
-        valid = evaluation_batch(pictures, Preprocessing(8, max_pixels=limit))[1]
-        assert valid.numpy().tolist() == [fine] * 4
-
-
-def test_limit_comes_before_memory():
-    # 400 million pixels that are really there, in 50 kB: a process that decoded them would show it
-    width = 20_000
-    data = zlib.compress(bytes(width // 8 + 1) * width, 9)
-    head = b"IHDR" + struct.pack(">IIBBBBB", width, width, 1, 0, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-        for chunk in (head, b"IDAT" + data, b"IEND")
-    )
-    batch = tf.function(lambda data: evaluation_batch(data, Preprocessing(8)), autograph=False)
-    batch(tf.constant([KINDS["png"]]))
-    frame = gif_with_a_larger_frame(12_000, 12_000)
-    first = KINDS["gif"][:-1]
-    later = first + frame[frame.index(b",") :]  # a second frame, which nobody asked for
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = peak()
-    valid = batch(tf.constant([bomb, KINDS["png"], jpeg_header(20_000, 20_000), frame, later]))[1]
-    grown = peak() - before
-    assert valid.numpy().tolist() == [False, True, False, False, True]
-    assert grown < 200
-
-
-def peak():
-    """MiB of memory that this process has held at most."""
-    return int(pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
-
-
 def test_a_fresh_process_answers_as_keras(model, folder, tmp_path):
-    photos = list(real_photos())
-    assert photos
-    pictures = [*KINDS.values(), *NARROW.values(), *photos, BAD["text"]]
-    joined = np.frombuffer(b"".join(pictures), np.uint8)
-    np.savez(tmp_path / "in.npz", pictures=joined, lengths=[len(data) for data in pictures])
+    real = list(real_photos())
+    assert real
+    photos = [*PHOTOS.values(), *real, BAD["text"]]
+    joined = np.frombuffer(b"".join(photos), np.uint8)
+    np.savez(tmp_path / "in.npz", photos=joined, lengths=[len(data) for data in photos])
     script = ROOT / "tests" / "support" / "served_model.py"
     arguments = [script, folder, tmp_path / "in.npz", tmp_path / "out.npz"]
     subprocess.run([sys.executable, *map(str, arguments)], check=True, timeout=300, cwd=tmp_path)
     with np.load(tmp_path / "out.npz") as answer:
         assert sorted(answer) == ["classes", "labels", "probabilities", "scores", "valid"]
-        assert answer["valid"].tolist() == [True] * (len(pictures) - 1) + [False]
-        images = np.stack(list(one_by_one(pictures[:-1], FACTS)))
+        assert answer["valid"].tolist() == [True] * (len(photos) - 1) + [False]
+        images = np.stack(list(evaluated(photos[:-1], COLOURS)))
         expected = model.predict(images, verbose=0)
-        assert np.ptp(expected, axis=0).max() > 0.05  # pictures matter to this model
+        assert np.ptp(expected, axis=0).max() > 0.05  # photos matter to this model
         np.testing.assert_allclose(answer["probabilities"][:-1], expected, atol=1e-5)
         best = np.argsort(-answer["probabilities"][:-1], axis=1)[:, :3]
         np.testing.assert_array_equal(answer["classes"][:-1], best)
@@ -216,7 +86,7 @@ def real_photos():
 
 
 @pytest.mark.parametrize("name", ["serving_default", "features"])
-def test_bad_pictures_do_not_touch_others(signatures, name):
+def test_bad_images_do_not_touch_others(signatures, name):
     good = [KINDS["jpeg"], KINDS["png, palette"], KINDS["gif"]]
     mixed, places = [], []
     for i, bad in enumerate(BAD.values()):
@@ -235,7 +105,7 @@ def test_bad_pictures_do_not_touch_others(signatures, name):
         assert not np.any(value[~valid] != (b"" if value.dtype == object else 0)), output
 
 
-def test_batches_of_none_and_of_bad_pictures_only(signatures):
+def test_batches_of_none_and_of_bad_images_only(signatures):
     answer = signatures["serving_default"](image_bytes=tf.constant([], tf.string))
     assert answer["probabilities"].shape == (0, 7) and answer["valid"].shape == (0,)
     answer = signatures["serving_default"](image_bytes=tf.constant([b"", b"x"]))
@@ -246,7 +116,7 @@ def test_tensors_and_features(model, signatures):
     images = np.random.default_rng(0).standard_normal((3, SIZE, SIZE, 3)).astype("float32")
     answer = signatures["predict_tensor"](images=tf.constant(images))
     np.testing.assert_allclose(answer["probabilities"], model.predict(images, verbose=0), atol=1e-6)
-    backbone = parts_of(model)[1]
+    backbone = classifier_layers(model)[1]
     pyramid = keras.Model(backbone.input, backbone.pyramid_outputs).predict(images, verbose=0)
     embedding = keras.Model(model.input, model.get_layer("avg_pool").output)
     answer = signatures["features_tensor"](images=tf.constant(images))
@@ -256,8 +126,8 @@ def test_tensors_and_features(model, signatures):
         np.testing.assert_allclose(answer[level], right, atol=1e-5)
 
 
-def test_without_labels_classes_have_their_figures(model, tmp_path):
-    export_saved_model(model, tmp_path / "1", preprocessing=FACTS, top_k=100)
+def test_without_labels_classes_have_their_numbers(model, tmp_path):
+    export_saved_model(model, tmp_path / "1", preprocessing=COLOURS, top_k=100)
     answer = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"](
         image_bytes=tf.constant([KINDS["jpeg"]])
     )
@@ -286,8 +156,8 @@ def test_bfloat16_and_any_size(model, tmp_path):
     expected = rebuilt(model, any_size=True).predict(images, verbose=0)
     difference = np.abs(answer - expected).max()
     assert 1e-6 < difference < 0.05  # float32 would be nearer
-    picture = tf.constant([KINDS["jpeg"]])
-    assert served.signatures["serving_default"](image_bytes=picture)["valid"].numpy().all()
+    photo = tf.constant([KINDS["jpeg"]])
+    assert served.signatures["serving_default"](image_bytes=photo)["valid"].numpy().all()
 
 
 def test_model_card(folder, model):
@@ -347,7 +217,7 @@ def test_warmup_requests_are_those_of_tensorflow_serving(folder, signatures):
     [
         ({"preprocessing": Preprocessing(25)}, "must make images"),
         ({"preprocessing": Preprocessing(SIZE, mean=(1.0,), std=(1.0,))}, "must make images"),
-        ({"preprocessing": FACTS, "top_k": 0}, "`top_k` must be"),
+        ({"preprocessing": COLOURS, "top_k": 0}, "`top_k` must be"),
         ({"precision": "int8"}, "`precision` must be"),
         ({"labels": ["a"]}, "`labels` must have one line"),
     ],
@@ -364,14 +234,14 @@ def test_an_export_that_fails_late_leaves_nothing(model, tmp_path, monkeypatch):
 
     monkeypatch.setattr("keras_regionvit.export.saved_model.write_card", full)
     with pytest.raises(OSError, match="No space"):
-        export_saved_model(model, tmp_path / "1", preprocessing=FACTS)
+        export_saved_model(model, tmp_path / "1", preprocessing=COLOURS)
     assert os.listdir(tmp_path) == []
 
 
 def test_a_version_is_never_overwritten(model, folder):
     before = json.loads((folder / CARD).read_text("utf-8"))
     with pytest.raises(ValueError, match="must not exist yet"):
-        export_saved_model(model, folder, preprocessing=FACTS)
+        export_saved_model(model, folder, preprocessing=COLOURS)
     assert json.loads((folder / CARD).read_text("utf-8")) == before
     read_card(folder)
 
@@ -380,7 +250,7 @@ def test_logits_and_other_models_are_refused(tmp_path):
     inputs = keras.Input((SIZE, SIZE, 3))
     outputs = keras.layers.Dense(2)(keras.layers.Flatten()(inputs))
     with pytest.raises(ValueError, match="softmax"):
-        export_saved_model(keras.Model(inputs, outputs), tmp_path / "1", preprocessing=FACTS)
+        export_saved_model(keras.Model(inputs, outputs), tmp_path / "1", preprocessing=COLOURS)
     with pytest.raises(ValueError, match="build_classifier"):
         export_saved_model(keras.Model(inputs, outputs), tmp_path / "1", features=True)
     assert os.listdir(tmp_path) == []

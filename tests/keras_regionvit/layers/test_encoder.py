@@ -133,6 +133,50 @@ def test_masked_tokens_reach_nobody(encoder, tokens):
     assert (difference == 0).all()
 
 
+@pytest.mark.parametrize("drop_path_rate", [0.0, 0.4])
+def test_tokens_apart_are_the_plain_formula(tokens, drop_path_rate):
+    """A stage's last encoder keeps regional and local tokens in two tensors: equal numbers."""
+    found = []
+    for apart in (False, True):
+        layer = new_encoder(drop_path_rate=drop_path_rate)
+        layer.apart = apart
+        keras.utils.set_random_seed(0)
+        kept = layer.draw(*tokens, training=True)
+        with tf.GradientTape() as tape:
+            tape.watch(tokens)
+            outputs = layer(*tokens, kept=kept, training=True)
+            value = sum(tf.reduce_sum(tf.sin(x)) for x in outputs)
+        weights = [w.value for w in layer.trainable_weights]
+        found.append([*outputs, *tape.gradient(value, [*tokens, *weights])])
+    for together, apart in zip(*found, strict=True):
+        np.testing.assert_allclose(apart, together, rtol=1e-4, atol=1e-5)
+
+
+def test_local_tokens_that_nobody_reads_cost_nothing(tokens):
+    def products(apart):
+        layer = new_encoder()
+        layer.apart = apart
+        function = tf.function(lambda *inputs: layer(*inputs)[0])
+        graph = function.get_concrete_function(*tokens).graph
+        # what the outputs are made from, as TensorFlow prunes a graph
+        needed, stack = set(), [x.op for x in graph.outputs]
+        while stack:
+            operation = stack.pop()
+            if operation.name not in needed:
+                needed.add(operation.name)
+                stack.extend(x.op for x in operation.inputs)
+        sizes = [
+            op.outputs[0].shape.num_elements()
+            for op in graph.get_operations()
+            if op.type == "MatMul" and op.name in needed
+        ]
+        return sum(sizes)
+
+    read = 2 * REGIONS  # regional tokens of two images, local ones in both cases are four times
+    saved = 4 * read * (CHANNELS + 4 * CHANNELS + CHANNELS)  # projection and feed-forward
+    assert products(apart=False) - products(apart=True) == saved
+
+
 def silence(layer, norm):
     """Makes the branch under `norm` zero: its input is zero, and so is every bias after it."""
     for variable in getattr(layer, norm).weights:
@@ -219,6 +263,23 @@ def test_mlp_is_exact_gelu_between_two_denses():
     assert [w.shape for w in weights] == [(5, 7), (7,), (7, 5), (5,)]
     hidden = numpy_regionvit.gelu(x @ weights[0] + weights[1])
     np.testing.assert_allclose(layer(x), hidden @ weights[2] + weights[3], rtol=1e-4, atol=1e-5)
+
+
+def test_low_rank_adaptation_gets_its_gradients():
+    layer = MLP(5)
+    layer.build((None, 5))
+    layer.fc2.enable_lora(2)
+    rng = np.random.default_rng(0)
+    layer.fc2.lora_kernel_b.assign(rng.normal(size=layer.fc2.lora_kernel_b.shape))
+    x = tf.constant(rng.normal(size=(33, 5)), tf.float32)
+    found = []
+    for function in (lambda: layer(x, training=True), lambda: layer(x)):  # lean and plain
+        with tf.GradientTape() as tape:
+            value = tf.reduce_sum(function() ** 2)
+        found.append(tape.gradient(value, [w.value for w in layer.fc2.trainable_variables]))
+    assert len(found[0]) == 3  # bias and two factors
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(5, 3), (1, 1), (2, 7)])

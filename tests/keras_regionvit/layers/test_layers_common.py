@@ -149,7 +149,7 @@ def test_training_step(name, dtype):
     if name in RANDOM:
         assert moved > 1e-3
         again, _ = step()
-        assert (np.asarray(outputs[0]) != np.asarray(again[0])).any(), "each step draws anew"
+        assert (np.asarray(outputs[0]) != np.asarray(again[0])).any(), "each step draws again"
     else:
         assert moved < 1e-2
 

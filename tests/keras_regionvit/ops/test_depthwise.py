@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_regionvit.layers import PEG, Downsampling
-from keras_regionvit.ops.depthwise import depthwise, nine_products
+from keras_regionvit.ops.depthwise import depthwise, nine_products, plain_depthwise
 from keras_regionvit.ops.xla import compiled_by_xla
 from tests.oracles import numpy_regionvit
 
@@ -22,12 +22,6 @@ def inputs(height, width, stride, multiplier):
     return maps, kernel, upstream
 
 
-def plain(maps, kernel, stride):
-    """The same convolution as TensorFlow has it, with its gradient."""
-    padded = tf.pad(maps, [(0, 0), (1, 1), (1, 1), (0, 0)])
-    return tf.nn.depthwise_conv2d(padded, kernel, [1, stride, stride, 1], "VALID")
-
-
 def outputs_and_gradients(function, maps, kernel, upstream):
     with tf.GradientTape() as tape:
         tape.watch([maps, kernel])
@@ -38,14 +32,17 @@ def outputs_and_gradients(function, maps, kernel, upstream):
 def check(function, height, width, stride, multiplier):
     """`function` of maps, kernel and upstream gives the convolution and its gradients."""
     arrays = [tf.constant(array) for array in inputs(height, width, stride, multiplier)]
-    expected = outputs_and_gradients(lambda *args: plain(*args, stride), *arrays)
+    expected = outputs_and_gradients(lambda *args: plain_depthwise(*args, stride), *arrays)
     names = ("outputs", "maps", "kernel")
     for name, a, b in zip(names, function(*arrays), expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5, err_msg=f"{name} {height}x{width}")
 
 
 def products(stride):
-    return lambda *arrays: outputs_and_gradients(nine_products(stride), *arrays)
+    def function(maps, kernel):
+        return nine_products(maps, kernel, stride)
+
+    return lambda *arrays: outputs_and_gradients(function, *arrays)
 
 
 @KINDS
@@ -53,8 +50,8 @@ def products(stride):
 def test_forward_is_the_convolution_of_the_official_weights(height, width, stride, multiplier):
     maps, kernel, _ = inputs(height, width, stride, multiplier)
     official = kernel.transpose(2, 3, 0, 1).reshape(3 * multiplier, 1, 3, 3)
-    for function in (nine_products(stride), lambda *args: depthwise(*args, stride=stride)):
-        for x, y in zip(maps, np.asarray(function(maps, kernel)), strict=True):
+    for function in (nine_products, plain_depthwise, depthwise):
+        for x, y in zip(maps, np.asarray(function(maps, kernel, stride)), strict=True):
             by_loops = numpy_regionvit.convolution(
                 {"weight": official}, x, stride, 1, depthwise=True
             )
@@ -115,7 +112,7 @@ def test_products_in_bfloat16(stride, multiplier):
     arrays = [tf.cast(array, "bfloat16") for array in inputs(5, 4, stride, multiplier)]
     found = products(stride)(*arrays)
     wide = [tf.cast(array, "float32") for array in arrays]
-    expected = outputs_and_gradients(lambda *args: plain(*args, stride), *wide)
+    expected = outputs_and_gradients(lambda *args: plain_depthwise(*args, stride), *wide)
     for a, b in zip(found, expected, strict=True):
         assert a.dtype == "bfloat16"
         np.testing.assert_allclose(tf.cast(a, "float32"), b, rtol=0.05, atol=0.2)

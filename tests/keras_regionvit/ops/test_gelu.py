@@ -1,57 +1,70 @@
-"""gelu_dense against Keras' own operations, forward and backward."""
+"""The lean forms of GELU are the plain formulas, in values and gradients."""
+
+import math
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_regionvit.ops.gelu import gelu_dense
+from keras_regionvit.ops.gelu import gelu, gelu_dense, plain_gelu, plain_gelu_dense
+
+PAIRS = {
+    "gelu": (lambda x: gelu(x, training=True), plain_gelu, [(33, 7)]),
+    "gelu_dense": (gelu_dense, plain_gelu_dense, [(33, 7), (7, 5), (5,)]),
+}
 
 
-def plain(x, layer, training):
-    return layer(keras.ops.gelu(x, approximate=False))
+def inputs(shapes, dtype):
+    rng = np.random.default_rng(0)
+    return [tf.cast(rng.normal(0, 2, shape), dtype) for shape in shapes]
 
 
+def outputs_and_gradients(function, arrays):
+    with tf.GradientTape() as tape:
+        tape.watch(arrays)
+        y = function(*arrays)
+    towards = tf.cast(np.random.default_rng(1).normal(size=y.shape), y.dtype)
+    return [y, *tape.gradient(y, arrays, towards)]
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "XLA"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_training_is_keras_own(dtype):
-    layer = keras.layers.Dense(5, dtype=dtype)
-    layer.build((None, 7))
-    layer.set_weights([np.random.default_rng(2).normal(size=(7, 5)), np.linspace(-1, 1, 5)])
-    x = tf.cast(np.random.default_rng(0).normal(0, 2, (33, 7)), dtype)
-    towards = tf.constant(np.random.default_rng(1).normal(size=(33, 5)), tf.float32)
-    results = []
-    for function in (gelu_dense, plain):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x, layer, training=True)
-            value = tf.reduce_sum(tf.cast(y, tf.float32) * towards)
-        gradients = tape.gradient(value, [x, *(w.value for w in layer.trainable_variables)])
-        results.append([y, *gradients])
+@pytest.mark.parametrize("name", PAIRS)
+def test_lean_form_is_the_plain_formula(name, dtype, mode):
+    def run(function):
+        call = lambda *arrays: outputs_and_gradients(function, arrays)  # noqa: E731
+        call = call if mode == "eager" else tf.function(call, jit_compile=mode == "XLA")
+        return call(*inputs(shapes, dtype))
+
+    lean, plain, shapes = PAIRS[name]
     tolerance = 1e-5 if dtype == "float32" else 1e-1
-    for ours, theirs in zip(*results, strict=True):
-        assert ours.dtype == theirs.dtype
+    for ours, theirs in zip(run(lean), run(plain), strict=True):
+        assert ours.dtype == theirs.dtype == dtype
         np.testing.assert_allclose(
             tf.cast(ours, tf.float32), tf.cast(theirs, tf.float32), rtol=tolerance, atol=tolerance
         )
 
 
-def test_low_rank_adaptation_gets_its_gradients():
-    layer = keras.layers.Dense(5)
-    layer.build((None, 7))
-    layer.enable_lora(2)
-    x = tf.constant(np.random.default_rng(0).normal(size=(33, 7)), tf.float32)
-    found = []
-    for function in (gelu_dense, plain):
-        with tf.GradientTape() as tape:
-            value = tf.reduce_sum(function(x, layer, training=True) ** 2)
-        found.append(tape.gradient(value, [w.value for w in layer.trainable_variables]))
-    assert len(found[0]) == 3  # bias and two factors
-    for ours, theirs in zip(*found, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_input_is_all_that_the_backward_pass_keeps(name, kept):
+    lean, plain, shapes = PAIRS[name]
+    rest = inputs(shapes[1:], "float32")
+    size = math.prod(shapes[0])
+    assert kept(lambda x: lean(x, *rest), shapes[0]) == size
+    assert kept(lambda x: plain(x, *rest), shapes[0]) > size
 
 
-def test_the_input_is_all_that_the_backward_pass_keeps(kept):
-    layer = keras.layers.Dense(16)
-    layer.build((None, 64))
-    assert kept(lambda x: gelu_dense(x, layer, training=True), (30, 64)) == 30 * 64
-    assert kept(lambda x: plain(x, layer, training=True), (30, 64)) > 30 * 64
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_plain_formula_is_keras_own(dtype):
+    (x,) = inputs([(50,)], dtype)
+    expected = keras.ops.gelu(x, approximate=False)
+    assert plain_gelu(x).dtype == dtype
+    np.testing.assert_allclose(
+        tf.cast(plain_gelu(x), "float64"), tf.cast(expected, "float64"), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_at_inference_it_is_the_plain_formula():
+    (x,) = inputs([(4, 3)], "float32")
+    np.testing.assert_array_equal(gelu(x), plain_gelu(x))

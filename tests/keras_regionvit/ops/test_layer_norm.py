@@ -1,86 +1,64 @@
-"""LayerNorm against Keras' own layer, forward and backward."""
+"""Each form of a layer norm is the plain formula, in values and gradients."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_regionvit.ops.layer_norm import LayerNorm, norms_for_other_runtimes
+from keras_regionvit.ops.layer_norm import fused_layer_norm, layer_norm, plain_layer_norm
+
+ROWS, CHANNELS, EPSILON = 11, 7, 1e-3
+FORMS = {
+    "fused": fused_layer_norm,
+    "inference": layer_norm,
+    "training": lambda *args: layer_norm(*args, training=True),
+}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_training_is_keras_own(dtype):
-    x = tf.constant(np.random.default_rng(0).normal(3, 2, (2, 3, 5, 7)), tf.float32)
-    towards = tf.constant(np.random.default_rng(1).normal(size=x.shape), tf.float32)
-    results = []
-    for layer in (LayerNorm, keras.layers.LayerNormalization):
-        norm = layer(epsilon=1e-2, dtype=dtype)
-        norm.build(x.shape)
-        norm.set_weights([np.linspace(0.5, 2, 7), np.linspace(-1, 1, 7)])
-        arguments = {"training": True} if layer is LayerNorm else {}
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = norm(x, **arguments)
-            value = tf.reduce_sum(tf.cast(y, tf.float32) * towards)
-        gradients = tape.gradient(value, [x, *(w.value for w in norm.trainable_variables)])
-        results.append([y, *gradients])
-    tolerance = 2e-6 if dtype == "float32" else 5e-2
-    for ours, theirs in zip(*results, strict=True):
-        assert ours.dtype == theirs.dtype
-        np.testing.assert_allclose(
-            tf.cast(ours, tf.float32), tf.cast(theirs, tf.float32), rtol=tolerance, atol=tolerance
-        )
-
-
-def test_the_input_is_all_that_the_backward_pass_keeps(kept):
-    shape, elements = (2, 30, 64), 2 * 30 * 64
-    lean, plain = LayerNorm(), keras.layers.LayerNormalization()
-    for norm in (lean, plain):
-        norm.build(shape)
-    assert kept(lambda x: lean(x, training=True), shape) == elements
-    assert kept(plain, shape) > elements
-
-
-@pytest.mark.parametrize(
-    ("epsilon", "dtype"),
-    [(1e-2, "float32"), (1e-5, "float32"), (1e-6, "float32"), (0.0, "float32"), (1e-6, "float64")],
-)
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("size", [None, 30], ids=["dynamic", "static"])
-def test_compiled_with_little_variance(epsilon, dtype, training, size):
-    """TensorFlow's one operation for a norm has an epsilon of its own, which must not show."""
+def inputs(dtype="float32"):
+    """Rows, gamma, beta, and the gradient of the result."""
     rng = np.random.default_rng(0)
-    spread = np.geomspace(1e-4, 1, 30)[:, None]
-    rows = rng.normal(size=(4, 1, 1)) + rng.normal(size=(4, 30, 64)) * spread
-    norm = LayerNorm(epsilon=epsilon, dtype=dtype)
-    norm.build(rows.shape)
-    gamma, beta = np.linspace(0.5, 2, 64), np.linspace(-1, 1, 64)
-    norm.set_weights([gamma, beta])
-    call = tf.function(lambda x: tf.nn.relu(norm(x, training=training)))
-    x = tf.constant(rows, dtype)
-    shown = call.get_concrete_function(tf.TensorSpec((None, size, 64), dtype))(x)
-    centred = x.numpy().astype("float64")
-    centred -= centred.mean(-1, keepdims=True)
-    wanted = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon) * gamma + beta
-    # without an epsilon nothing damps the rounding of the mean where the variance is 1e-8
-    tolerance = 3e-4 if epsilon else 5e-3
-    np.testing.assert_allclose(shown, np.maximum(wanted, 0), rtol=1e-4, atol=tolerance)
+    shapes = (ROWS, CHANNELS), (CHANNELS,), (CHANNELS,), (ROWS, CHANNELS)
+    return [tf.constant(rng.normal(1, 2, shape), dtype) for shape in shapes]
 
 
-def test_each_form_where_it_is_fast():
-    norm = LayerNorm(epsilon=1e-6)
-    x = np.random.default_rng(0).normal(size=(4, 16)).astype("float32")
-    norm.build(x.shape)
+def outputs_and_gradients(form, x, gamma, beta, upstream):
+    with tf.GradientTape() as tape:
+        tape.watch([x, gamma, beta])
+        y = form(x, gamma, beta, EPSILON)
+    return [y, *tape.gradient(y, [x, gamma, beta], upstream)]
 
-    def traced(jit=False):
-        call = tf.function(lambda x: norm(x), jit_compile=jit).get_concrete_function(x)
-        return len(call.graph.get_operations()), call(x)
 
-    fused, expected = traced()
-    with norms_for_other_runtimes():
-        plain, by_plain = traced()
-    assert plain < fused and traced()[0] == fused  # the scope has ended
-    compiled, by_xla = traced(jit=True)
-    assert compiled == plain
-    for y in (by_plain, by_xla):
-        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("mode", ["eager", "graph", "XLA"])
+@pytest.mark.parametrize("name", FORMS)
+def test_form_is_the_plain_formula(name, mode):
+    def run(form):
+        call = lambda *args: outputs_and_gradients(form, *args)  # noqa: E731
+        call = call if mode == "eager" else tf.function(call, jit_compile=mode == "XLA")
+        return call(*inputs())
+
+    for found, expected in zip(run(FORMS[name]), run(plain_layer_norm), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["inference", "training"])
+def test_float64_is_not_narrowed(name):
+    found = outputs_and_gradients(FORMS[name], *inputs("float64"))
+    expected = outputs_and_gradients(plain_layer_norm, *inputs("float64"))
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == "float64"
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+def test_plain_formula_by_hand():
+    # mean 3, variance 8 / 3, which epsilon makes 4: the rows become -1, 0, 1
+    x = tf.constant([[1.0, 3.0, 5.0]])
+    y = plain_layer_norm(x, tf.constant([1.0, 2.0, 3.0]), tf.constant([0.0, 7.0, 1.0]), 4 - 8 / 3)
+    np.testing.assert_allclose(y, [[-1, 7, 4]], rtol=1e-6)
+
+
+def test_training_keeps_the_rows_alone(kept):
+    gamma, beta = tf.ones(CHANNELS), tf.zeros(CHANNELS)
+    lean = lambda x: layer_norm(x, gamma, beta, EPSILON, training=True)  # noqa: E731
+    plain = lambda x: plain_layer_norm(x, gamma, beta, EPSILON)  # noqa: E731
+    assert kept(lean, (ROWS, CHANNELS)) == ROWS * CHANNELS
+    assert kept(plain, (ROWS, CHANNELS)) > ROWS * CHANNELS

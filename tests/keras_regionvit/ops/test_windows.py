@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from keras_regionvit.ops.windows import (
-    is_static,
+    cut_padded,
+    join_cropped,
     merge,
     pad,
     padding_mask,
@@ -76,6 +77,15 @@ def test_pad():
     assert padded.sum() == maps.sum()
 
 
+@pytest.mark.parametrize(("size", "grid"), [((5, 7), (2, 3)), ((6, 9), (2, 3)), ((1, 2), (1, 2))])
+def test_a_map_is_padded_and_cropped_again(size, grid):
+    maps = numbered_map(2, *size, 5) + 1
+    windows = np.asarray(cut_padded(maps, size, grid, 3))
+    assert windows.shape == (2, grid[0] * grid[1], 9, 5)
+    assert (windows == 0).sum() == windows.size - maps.size
+    np.testing.assert_array_equal(join_cropped(windows, size, grid, 3), maps)
+
+
 def mask_by_loops(size, grid, window):
     """Official rule: row and column real; in the bottom-right region row or column."""
     tokens = [None, *itertools.product(range(window), repeat=2)]
@@ -123,9 +133,3 @@ def test_padding_mask_with_unknown_sizes(window):
     # where static sizes give no mask at all, this one keeps every pair
     assert padding_mask((2 * window, window), (2, 1), window) is None
     assert np.all(dynamic(2 * window, window, 2, 1))
-
-
-def test_is_static():
-    assert is_static(3, np.int64(5))
-    assert not is_static(3, None)
-    assert not is_static(tf.constant(3))

@@ -1,7 +1,8 @@
-"""Pictures: valid files, and the numbers that they were given."""
+"""Plots: valid files, and the numbers that they were given."""
 
 import io
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 
 from keras_regionvit import visualize
+from keras_regionvit.files import WriteError
+from keras_regionvit.visualize import figure as figures
 
 NAMES = ["cat", "dog", "emu"]
 HISTORY = {
@@ -46,7 +49,7 @@ def make(kind, path=None):
 
 @pytest.mark.parametrize("kind", ["curve", "confusion", "predictions"])
 def test_png(kind, tmp_path):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "plot.png"
     path.write_bytes(b"an older file")
     figure = make(kind, path)
     with Image.open(path) as image:
@@ -55,25 +58,38 @@ def test_png(kind, tmp_path):
         pixels = np.asarray(image.convert("L"))
     assert len(np.unique(pixels)) > 20  # something is drawn
     assert (pixels == 255).mean() > 0.05
-    assert os.listdir(tmp_path) == ["picture.png"]
+    assert os.listdir(tmp_path) == ["plot.png"]
     with Image.open(io.BytesIO(figure._repr_png_())) as shown:  # what notebooks ask for
         assert shown.format == "PNG"
 
 
 @pytest.mark.parametrize("kind", ["curve", "confusion", "predictions"])
 def test_interrupted_write_leaves_the_old_file(kind, tmp_path, monkeypatch):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "plot.png"
     path.write_bytes(b"an older file")
 
     def interrupted(figure, file, **kwargs):
-        file.write(b"half a file")
+        file.write_bytes(b"half a file")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(visualize._figure_class(), "savefig", interrupted)
+    monkeypatch.setattr(figures._figure_class(), "savefig", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make(kind, path)
     assert path.read_bytes() == b"an older file"
-    assert os.listdir(tmp_path) == ["picture.png"]
+    assert os.listdir(tmp_path) == ["plot.png"]
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    path = tmp_path / "plot.png"
+
+    def full(figure, file, **kwargs):
+        file.write_bytes(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(figures._figure_class(), "savefig", full)
+    with pytest.raises(WriteError, match=r"plot\.png cannot be written: No space left"):
+        make("curve", path)
+    assert os.listdir(tmp_path) == []
 
 
 def test_learning_curve_draws_the_history():
@@ -96,6 +112,19 @@ def test_learning_curve_from_a_log(tmp_path):
 def test_learning_curve_without_accuracy():
     drawn = curves(visualize.plot_learning_curve({"loss": [2.0], "learning_rate": [0.1]}))
     assert drawn == {"Loss": [([1], [2.0])]}
+
+
+@pytest.mark.parametrize("metric", ["mean_iou", "val_mean_iou"])
+def test_learning_curve_of_another_task(metric):
+    """A metric that only validation has, next to one that would be drawn without a name."""
+    history = {"loss": [2.0, 1.0], "accuracy": [0.5, 0.5], "val_mean_iou": [0.25, 0.5]}
+    drawn = curves(visualize.plot_learning_curve(history, metric=metric))
+    assert drawn == {"Loss": [([1, 2], [2.0, 1.0])], "Mean iou": [([1, 2], [0.25, 0.5])]}
+
+
+def test_learning_curve_of_accuracy_by_name():
+    figure = visualize.plot_learning_curve(HISTORY, metric="val_accuracy")
+    assert curves(figure) == curves(visualize.plot_learning_curve(HISTORY))
 
 
 def test_confusion_matrix_counts():
@@ -152,6 +181,16 @@ def test_predictions_in_colour_and_without_labels():
             lambda: visualize.plot_learning_curve({"loss": [1.0], "val_loss": [1.0, 2.0]}),
             "'val_loss' has 2",
         ),
+        (
+            lambda: visualize.plot_learning_curve(
+                {"loss": [1.0], "AP": [1.0], "val_AP": [1.0, 2.0]}, metric="AP"
+            ),
+            "'val_AP' has 2",
+        ),
+        (
+            lambda: visualize.plot_learning_curve(HISTORY, metric="val_auc"),
+            "one of accuracy, loss. Received: 'val_auc'",
+        ),
         (lambda: visualize.plot_learning_curve(HISTORY, "curve.jpg"), "curve.jpg"),
         (lambda: visualize.plot_learning_curve(HISTORY, "no/such/curve.png"), "no/such"),
         (lambda: visualize.plot_confusion_matrix([0, 3], [0, 1], NAMES), "[0, 3)"),
@@ -185,18 +224,20 @@ def test_bad_input(call, said):
 
 def test_missing_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    visualize._figure_class.cache_clear()
+    figures._figure_class.cache_clear()
     with pytest.raises(ImportError, match=r"keras_regionvit\[visualize\]"):
         make("curve")
 
 
 def test_pyplot_is_not_touched(tmp_path):
     """The import is light, and drawing leaves no global state behind."""
-    code = (  # the file by itself: Keras imports pyplot where it finds it
-        "import runpy, sys\n"
-        f"names = runpy.run_path({visualize.__file__!r})\n"
+    code = (  # the room by itself: Keras imports pyplot where it finds it
+        "import sys, types\n"
+        "package = sys.modules['keras_regionvit'] = types.ModuleType('keras_regionvit')\n"
+        f"package.__path__ = [{str(pathlib.Path(visualize.__file__).parents[1])!r}]\n"
+        "from keras_regionvit import visualize\n"
         "assert 'matplotlib' not in sys.modules\n"
-        f"names['plot_learning_curve']({{'loss': [1.0]}}, {str(tmp_path / 'a.png')!r})\n"
+        f"visualize.plot_learning_curve({{'loss': [1.0]}}, {str(tmp_path / 'a.png')!r})\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MPLBACKEND")}

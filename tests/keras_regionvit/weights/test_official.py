@@ -12,7 +12,7 @@ from keras_regionvit import (
     load_official_weights,
     official_state_dict,
 )
-from keras_regionvit.weights import official
+from keras_regionvit.weights import official, resize
 from tests.support import synthetic
 
 SMALL = {"embed_dims": (16, 32), "depths": (1, 2), "window_size": 3}
@@ -67,7 +67,7 @@ def test_bicubic_is_pytorchs(golden):
     arrays = np.load(golden / "bicubic.npz")
     for name in ("table", "kernel", "smaller"):
         expected = arrays[f"{name}_resized"]
-        found = official.resize_bicubic(arrays[name], expected.shape[-2:])
+        found = resize.resize_bicubic(arrays[name], expected.shape[-2:])
         np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
@@ -78,11 +78,11 @@ def test_window_change_resizes_each_stage(source):
     for stage, window_size, layer in zip(stages, (4, 5), ("0", "1"), strict=True):
         wrapped = source[f"layers.{layer}.block.1.attn.rel_pos"].reshape(-1, 5, 5)
         plain = np.roll(wrapped, (1, 1), axis=(1, 2))
-        expected = official.resize_bicubic(plain, (2 * window_size - 1,) * 2)
+        expected = resize.resize_bicubic(plain, (2 * window_size - 1,) * 2)
         table = keras.ops.convert_to_numpy(stage.encoders[0].attention.position_bias_table)
         np.testing.assert_allclose(table.reshape(expected.shape), expected, atol=1e-6)
     kernel = model.layers[1].get_layer("regional_tokenizer").conv.kernel
-    expected = official.resize_bicubic(source["cls_token.proj.weight"], (16, 16))
+    expected = resize.resize_bicubic(source["cls_token.proj.weight"], (16, 16))
     found = keras.ops.convert_to_numpy(kernel).transpose(3, 2, 0, 1)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 

@@ -9,9 +9,14 @@ import keras
 import numpy as np
 import pytest
 
-from keras_regionvit import RegionViTTiny, load_official_weights, official_state_dict
-from keras_regionvit.weights import download
-from keras_regionvit.weights import pretrained as argument
+from keras_regionvit import (
+    RegionViTBackbone,
+    RegionViTTiny,
+    build_classifier,
+    load_official_weights,
+    official_state_dict,
+)
+from keras_regionvit.weights import download, pretrained
 from tests.keras_regionvit.weights import test_torch_file as torch_pickle
 from tests.support import synthetic
 
@@ -22,7 +27,12 @@ SHAPE = (32, 32, 3)
 def release(tmp_path_factory, manifests):
     """A folder with a checkpoint of the whole tiny model, as the release lays it out."""
     folder = tmp_path_factory.mktemp("release")
-    arrays = synthetic.state_dict(manifests["tiny"])
+    write_release(folder / "RegionViT-Ti.pth", synthetic.state_dict(manifests["tiny"]))
+    return folder
+
+
+def write_release(path, arrays):
+    """A checkpoint as the release lays it out, `{"model": arrays}`."""
     entries, storages = [], []
     for i, (key, array) in enumerate(arrays.items()):
         strides = [stride // 4 for stride in array.strides]
@@ -30,8 +40,7 @@ def release(tmp_path_factory, manifests):
         entries.append(torch_pickle.tensor(str(i), array.size, 0, array.shape, strides))
         storages.append((str(i), array))
     program = torch_pickle.mapping(torch_pickle.text("model"), torch_pickle.mapping(*entries))
-    torch_pickle.write(folder / "RegionViT-Ti.pth", program, storages=storages)
-    return folder
+    torch_pickle.write(path, program, storages=storages)
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +81,22 @@ def cached():
 
 
 @pytest.mark.slow
-def test_imagenet_is_fetched_and_converted_once(server, expected, monkeypatch):
-    monkeypatch.setattr(argument, "RELEASE", server.url)
+def test_imagenet_is_fetched_and_converted_once(server, expected, manifests, monkeypatch):
+    monkeypatch.setattr(pretrained, "RELEASE", server.url)
     for _ in range(2):
         model = RegionViTTiny(input_shape=SHAPE)
         np.testing.assert_array_equal(model.predict(images(), verbose=0), expected)
     assert server.requests == ["/RegionViT-Ti.pth"]
     assert [p.name for p in download.cache_folder().iterdir()] == ["RegionViT-Ti.weights.h5"]
-    # other parts of the same file
+    # other parts of the same file, and another number of classes
     features = RegionViTTiny(include_top=False, pooling="avg", peg=True, window_size=4)
     assert features.output_shape == (None, 512)
+    model = build_classifier(RegionViTBackbone.from_variant("tiny_w14"), classes=3)
+    kept = pretrained.initialize_from(model, "imagenet", "tiny_w14")
+    assert kept == ["predictions/kernel", "predictions/bias"]
+    found, official = official_state_dict(model), synthetic.state_dict(manifests["tiny"])
+    for key in ("norm.weight", "layers.3.block.2.attn.qkv.weight"):
+        np.testing.assert_array_equal(found[key], official[key])
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from tests.training.augmentation.test_augmentation import FILL, SCALE, as_tensor, each, photo, seeds
+from tests.support.augmented import FILL, SCALE, as_tensor, each, photo, seeds
 from training import augmentation
 
 LIBRARIES: list = []  # what they declare is gone with them
@@ -117,9 +117,9 @@ def test_mean_and_deviation_of_the_whole_chain(timm_data, auto_augment):
             image = step(image)
         theirs.append(image.numpy().transpose(1, 2, 0))
     augment = augmentation.image_augmentation(auto_augment=auto_augment, **SCALE)
-    pictures = tf.stack([as_tensor(image) for image in images])
+    stacked = tf.stack([as_tensor(image) for image in images])
     dataset = tf.data.Dataset.from_tensor_slices(seeds(DRAWS))
-    dataset = dataset.map(lambda seed: augment(pictures[seed[1] % 3], seed), num_parallel_calls=2)
+    dataset = dataset.map(lambda seed: augment(stacked[seed[1] % 3], seed)[0], num_parallel_calls=2)
     ours = np.stack(list(dataset.as_numpy_iterator()))
     np.testing.assert_allclose(moments(ours), moments(np.stack(theirs)), rtol=0.02)
 

@@ -1,7 +1,6 @@
 """Many devices, many machines: the same result as one, and clear words where that cannot be."""
 
 import argparse
-import dataclasses
 import json
 import os
 import pathlib
@@ -20,19 +19,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_regionvit.files import WriteError
 from training import train
 from training.data.sampling import rows_of
 from training.distribute import collectives as exchange
 from training.distribute import options as devices
 from training.distribute import strategy
 from training.distribute.cluster import Cluster, cluster_of
-from training.distribute.rendezvous import meet
+from training.distribute.rendezvous import rendezvous
 from training.distribute.replicas import endless
 from training.engine import checkpoint
-from training.engine.steps import evaluation_step, image_losses, training_step
+from training.engine.state import make_train_state
+from training.engine.steps import evaluation_step, training_step
 from training.recipes import catalogue as recipes
 from training.runs import folder as run_folder
-from training.tasks.classification import build_parts
+from training.runs.plan import Plan, begin, make_plan
+from training.tasks.classification import Classification
 
 ROOT = pathlib.Path(__file__).parents[3]
 PROGRAM = ROOT / "tests" / "support" / "strategy_program.py"
@@ -90,12 +92,12 @@ def test_the_same_weights_however_many_replicas(trained, name):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_the_same_figures_with_an_uneven_last_batch(trained, name):
+def test_the_same_metrics_with_an_uneven_last_batch(trained, name):
     one = json.loads((trained / "one.json").read_text())
     many = json.loads((trained / f"{name}.json").read_text())
     assert one["count"] % 30 and (one["count"] // 2) % 30  # of one worker, of each of two
     assert len(one["history"]) == len(many["history"]) == 5
-    assert "auc" in one["history"][-1]  # as for pictures of several classes each
+    assert "auc" in one["history"][-1]  # as for images of several classes each
     for row, other in zip(one["history"], many["history"], strict=True):
         assert row.keys() == other.keys()
         for key in row:
@@ -144,9 +146,9 @@ def test_pairs_stay_with_a_worker(repeats, replicas, workers):
         assert {47 - place for place in part} == set(part)
     dealt = np.concatenate(parts).reshape(replicas, -1)
     if repeats == 3 and replicas > 2:
-        for places in dealt:  # copies of a picture on different replicas, but for the middle
-            pictures = places // 3
-            assert len(set(pictures)) >= len(pictures) - 1
+        for places in dealt:  # copies of an image on different replicas, but for the middle
+            originals = places // 3
+            assert len(set(originals)) >= len(originals) - 1
 
 
 def test_pairs_that_workers_would_tear_apart():
@@ -178,13 +180,21 @@ def stand_in(replicas, workers=1, index=0):
 @pytest.mark.parametrize(
     "replicas, changes, said",
     [
-        (3, {}, "multiple of 3, 3 replicas times `accumulation` 1. Received: 4096"),
-        (8, {"accumulation": 1024}, "multiple of 8192, 8 replicas times `accumulation` 1024"),
-        (2, {"precision": "float16"}, "`precision` must be bfloat16 or float32 with 2 replicas"),
+        (3, {}, "multiple of 3, 3 replicas times `optimizer.accumulation` 1. Received: 4096"),
+        (
+            8,
+            {"optimizer.accumulation": 1024},
+            "multiple of 8192, 8 replicas times `optimizer.accumulation` 1024",
+        ),
+        (
+            2,
+            {"compute.precision": "float16"},
+            "`compute.precision` must be bfloat16 or float32 with 2 replicas",
+        ),
     ],
 )
 def test_what_replicas_cannot_do(replicas, changes, said):
-    recipe = dataclasses.replace(recipes.load("imagenet1k").RECIPE, **changes)
+    recipe = recipes.load("imagenet1k").RECIPE.with_values(changes)
     with pytest.raises(ValueError, match=said) as error:
         strategy.check_fits(stand_in(replicas), recipe)
     assert "\n" not in str(error.value)
@@ -197,11 +207,11 @@ def test_what_replicas_cannot_do(replicas, changes, said):
 
 @pytest.mark.parametrize("mixed", ["mixup", "cutmix"])
 def test_pairs_over_workers_are_refused_before_the_start(mixed):
-    recipe = dataclasses.replace(
-        recipes.load("imagenet1k").RECIPE, batch_size=12, mixup=0.0, cutmix=0.0, repeats=1
+    recipe = recipes.load("imagenet1k").RECIPE.with_values(
+        {"data.batch_size": 12, "augment.mixup": 0.0, "augment.cutmix": 0.0, "augment.repeats": 1}
     )
     strategy.check_fits(stand_in(4, workers=2), recipe)
-    recipe = dataclasses.replace(recipe, **{mixed: 0.8})
+    recipe = recipe.with_values({f"augment.{mixed}": 0.8})
     strategy.check_fits(stand_in(4), recipe)  # one worker has all
     with pytest.raises(ValueError, match=r"twice the replicas.*Received: 12 and 4"):
         strategy.check_fits(stand_in(4, workers=2), recipe)
@@ -211,13 +221,13 @@ def test_pairs_over_workers_are_refused_before_the_start(mixed):
     "changes, jit, said",
     [
         ({}, True, "--jit is for --strategy one: .* a TPU compiles by itself"),
-        ({"deterministic": True}, False, "TPUs: .* or `--set deterministic=false`"),
-        ({"precision": "float16"}, False, "must be bfloat16 or float32"),
+        ({"compute.deterministic": True}, False, "TPUs: .* or `--set compute.deterministic=false`"),
+        ({"compute.precision": "float16"}, False, "must be bfloat16 or float32"),
     ],
 )
 def test_what_a_tpu_cannot_do(monkeypatch, changes, jit, said):
     monkeypatch.setattr(strategy, "is_tpu", lambda opened: True)
-    recipe = dataclasses.replace(recipes.load("imagenet1k").RECIPE, **changes)
+    recipe = recipes.load("imagenet1k").RECIPE.with_values(changes)
     for replicas in (1, 8):
         with pytest.raises(ValueError, match=said) as error:
             strategy.check_fits(stand_in(replicas), recipe, jit_compile=jit)
@@ -287,12 +297,12 @@ def test_clusters_of_launchers():
 
 
 def meet_all(workers, facts, wait=20.0):
-    """What `meet` raises in each of the workers, `None` where nothing."""
+    """What `rendezvous` raises in each of the workers, `None` where nothing."""
     errors: list = [None] * len(facts)
 
     def one(index):
         try:
-            meet(workers, index, facts[index], wait)
+            rendezvous(workers, index, facts[index], wait)
         except ValueError as error:
             errors[index] = str(error)
 
@@ -316,6 +326,9 @@ def test_workers_that_differ():
     )
     assert "recipe: epochs is 4 there and 3 here" in errors[0] and "worker 1 (127" in errors[0]
     assert "recipe: epochs is 3 there and 4 here" in errors[1] and "worker 0 (127" in errors[1]
+    shared = [{"recipe": {"schedule": {"epochs": n, "every": "step"}}} for n in (3, "x" * 9999)]
+    errors = meet_all(free_addresses(2), shared)
+    assert "recipe: schedule.epochs is 'xxx" in errors[0] and len(errors[0]) < 500
 
 
 def test_workers_that_do_not_come():
@@ -336,12 +349,12 @@ def test_machines_that_differ(monkeypatch):
     seen = []
     monkeypatch.setattr(strategy, "gpus", lambda: ["a GPU"] * 4)
     monkeypatch.setattr(strategy, "open_strategy", lambda *words: "opened")
-    monkeypatch.setattr("training.distribute.rendezvous.meet", lambda *words: seen.append(words))
-    for words, wait in (([], devices.MEETING), (["--wait", "7.5"], 7.5)):
+    monkeypatch.setattr(strategy, "rendezvous", lambda *words: seen.append(words))
+    for words, wait in (([], devices.WAIT), (["--wait", "7.5"], 7.5)):
         parser = argparse.ArgumentParser()
         devices.add_arguments(parser)
         options = parser.parse_args(words)
-        opened = devices.open_devices(options, Cluster(("a:1", "b:1"), 1), {"seed": 0})
+        opened = strategy.open_devices(options, Cluster(("a:1", "b:1"), 1), {"seed": 0})
         assert opened == "opened"
         assert seen.pop() == (("a:1", "b:1"), 1, {"seed": 0, "the number of GPUs": 4}, wait)
     for bad in ("0", "-1", "soon", "inf", "nan"):
@@ -406,18 +419,12 @@ def test_what_workers_found_is_put_together(monkeypatch):
 
 def test_what_the_chief_cannot_write_is_said_by_all(monkeypatch, tmp_path):
     (tmp_path / "note.txt").write_text("mine")
-    options = types.SimpleNamespace(output=tmp_path)
-    plan = {"folder": None, "record": None, "recipe": types.SimpleNamespace(name="mine")}
+    plan = Plan(types.SimpleNamespace(name="mine"), output=str(tmp_path))
 
-    def begin(opened, index):
-        return exchange.from_chief(
-            opened,
-            lambda: train._begin(options, plan, run_folder, {}),
-            ValueError,
-            checkpoint.WriteError,
-        )
+    def begins(opened, index):
+        return exchange.from_chief(opened, lambda: begin(plan), ValueError, WriteError)
 
-    for error in in_workers(monkeypatch, begin, 2):
+    for error in in_workers(monkeypatch, begins, 2):
         assert isinstance(error, ValueError) and "already holds files" in str(error)
 
 
@@ -426,9 +433,9 @@ def test_workers_and_the_folder_of_the_chief(tmp_path):
     words = ["--recipe", "imagenet1k", "--smoke"]
 
     def plan(*more, chief):
-        options = train._parser().parse_args([*words, *map(str, more)])
-        found = train.plan_run(options, run_folder, chief=chief)
-        return found["folder"], found["record"] is not None
+        options = train.parser().parse_args([*words, *map(str, more)])
+        found = make_plan(options, chief=chief)
+        return found.folder, found.record is not None
 
     folder, again = tmp_path / "a", ("--resume", "--output", tmp_path / "a")
     for chief in (True, False):
@@ -436,7 +443,7 @@ def test_workers_and_the_folder_of_the_chief(tmp_path):
     assert plan("--resume", folder, chief=False) == (None, False)  # it may not see the folder
     recipe = recipes.smoke("imagenet1k")
     folder.mkdir()
-    run_folder.write_record(folder, recipe, 0, True, None, {})
+    run_folder.write_record(folder, recipe, 0, True, None)
     for chief in (True, False):
         assert plan(*again, chief=chief) == (folder, True)
         assert plan("--resume", folder, chief=chief) == (folder, True)
@@ -450,7 +457,7 @@ def test_the_commands_of_the_readme():
     assert len(commands) == 5
     for command in commands:
         words = re.sub(r"\\?\$[A-Z_]+", "1", command)  # the launcher's number of the process
-        options = train._parser().parse_args(shlex.split(words))
+        options = train.parser().parse_args(shlex.split(words))
         assert options.recipe in recipes.names()
         if options.workers:
             cluster = devices.cluster(options)
@@ -458,7 +465,7 @@ def test_the_commands_of_the_readme():
 
 
 def test_a_worker_of_a_complete_run_ends_well(tmp_path, capsys):
-    run_folder.write_record(tmp_path, recipes.smoke("imagenet1k"), 0, True, None, {})
+    run_folder.write_record(tmp_path, recipes.smoke("imagenet1k"), 0, True, None)
     (tmp_path / run_folder.REPORT).write_text("{}")
     addresses = ",".join(free_addresses(2))
     for index in ("0", "1"):
@@ -470,10 +477,10 @@ def test_a_worker_of_a_complete_run_ends_well(tmp_path, capsys):
 
 
 def test_how_to_go_on():
-    assert train._how_to_go_on("runs/a", Cluster()) == (
+    assert train.how_to_go_on("runs/a", Cluster()) == (
         "go on with: python -m training.train --resume runs/a"
     )
-    several = train._how_to_go_on("runs/a", Cluster(("a:1", "b:1"), 1))
+    several = train.how_to_go_on("runs/a", Cluster(("a:1", "b:1"), 1))
     assert several == "start all workers again, with --resume runs/a"
 
 
@@ -482,11 +489,11 @@ def test_a_lost_worker_keeps_its_cause():
     with lost as error, exchange.together(strategy):
         raise tf.errors.InternalError(None, None, "\nno memory\nat /job:worker/task:1\n")
     assert str(error.value).startswith("worker 1 ended")
-    assert train._first_line(error.value.__cause__) == "no memory"
+    assert train.first_line(error.value.__cause__) == "no memory"
 
 
 def test_the_command_refuses(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(devices, "MEETING", 0.5)
+    monkeypatch.setattr(devices, "WAIT", 0.5)
     monkeypatch.delenv("TF_CONFIG", raising=False)
     workers = free_addresses(2)
     for arguments, said in (
@@ -531,25 +538,26 @@ def test_a_tpu_is_opened_by_its_name(monkeypatch):
 
 def test_the_step_is_all_xla():
     """Static shapes, no op that XLA lacks: as a TPU needs; with all that recipes can switch on."""
-    recipe = dataclasses.replace(
-        recipes.smoke("imagenet1k"), embed_dims=(32,), depths=(1,), window_size=(2,), image_size=8,
-        drop_path_rate=0.3, ema=0.9, batch_size=4, precision="bfloat16",
-    )  # fmt: skip
+    recipe = recipes.smoke("imagenet1k").with_values({
+        "model.embed_dims": (32,), "model.depths": (1,), "model.window_size": (2,),
+        "data.image_size": 8, "model.drop_path_rate": 0.3, "optimizer.ema": 0.9,
+        "data.batch_size": 4, "compute.precision": "bfloat16",
+    })  # fmt: skip
+    task, info = Classification(recipe), {"class_names": ("a", "b", "c", "d")}
     rng = np.random.default_rng(0)
     images = tf.constant(rng.normal(size=(4, 8, 8, 3)), tf.float32)
     labels = tf.constant(np.eye(4), tf.float32)
-    figures = {}
+    sums = {}
     for compiled in (False, True):
         keras.utils.set_random_seed(0)
-        parts = build_parts(recipe, 4, 2, tf.distribute.get_strategy())
+        state = make_train_state(task, info, 2, tf.distribute.get_strategy())
         step = training_step(
-            parts.strategy, parts.model, parts.optimizer, image_losses(label_smoothing=0.1),
-            batch_size=4, accumulation=2, clip_norm=1.0, average=parts.average, ema=0.9,
-            jit_compile=compiled,
+            state.strategy, state.model, state.optimizer, task.loss, task.metrics, accumulation=2,
+            clip_norm=1.0, average=state.average, ema=0.9, jit_compile=compiled,
         )  # fmt: skip
-        figures[compiled] = [step(images, labels).numpy() for _ in range(2)]
-    np.testing.assert_allclose(figures[True], figures[False], rtol=2e-2)  # bfloat16
-    evaluation = evaluation_step(parts.strategy, parts.model, image_losses())
+        sums[compiled] = [list(map(float, step(images, labels).values())) for _ in range(2)]
+    np.testing.assert_allclose(sums[True], sums[False], rtol=2e-2)  # bfloat16
+    evaluation = evaluation_step(state.strategy, state.model, task.evaluator(info))
     whole = tf.function(evaluation.python_function, jit_compile=True, autograph=False)
     weights = tf.constant([1.0, 1.0, 1.0, 0.0])
     sums, _ = evaluation(images, labels, weights)
@@ -565,9 +573,10 @@ def test_the_step_is_all_xla():
 def test_a_lost_worker_ends_the_others_and_resume_goes_on(tmp_path, kills):
     """So does one that is asked to stop, which comes first. The chief is the first to die."""
     settings = {
-        "images": 64, "embed_dims": "32", "depths": "1", "window_size": "2", "image_size": 8,
-        "drop_path_rate": 0, "batch_size": 4, "epochs": 12, "ema": 0.9, "clip_norm": 1,
-        "schedule": "step",
+        "data.images": 64, "model.embed_dims": "32", "model.depths": "1", "model.window_size": "2",
+        "data.image_size": 8, "model.drop_path_rate": 0, "data.batch_size": 4,
+        "schedule.epochs": 12, "optimizer.ema": 0.9, "optimizer.clip_norm": 1,
+        "schedule.every": "step",
     }  # fmt: skip
     command = ["-m", "training.train", "--recipe", "imagenet1k", "--smoke", "--save-every", 1]
     command += [x for key, value in settings.items() for x in ("--set", f"{key}={value}")]
@@ -582,7 +591,7 @@ def test_a_lost_worker_ends_the_others_and_resume_goes_on(tmp_path, kills):
         return [start(*command, "--workers", addresses, "--index", i, *end) for i in (0, 1)]
 
     def step():
-        return checkpoint.read_meta(last)["step"] if last.exists() else 0
+        return checkpoint.read_position(last)["step"] if last.exists() else 0
 
     def work_for_a_while(process):
         before, deadline = step(), time.monotonic() + 240

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import keras_regionvit
+from keras_regionvit.files import WriteError, remove_leftovers, replacing
 from training import train
 from training.engine import checkpoint
 from training.engine.loop import LAST
@@ -25,8 +26,9 @@ ROOT = pathlib.Path(keras_regionvit.__file__).parents[1]
 # Average, accumulation, clipping, drop-path, colour, mixing, erasing; RandAugment takes long to
 # trace.
 TINY = {
-    "images": 160, "epochs": 3, "ema": 0.9, "accumulation": 2, "clip_norm": 1, "embed_dims": "32",
-    "depths": "2", "window_size": "2", "image_size": 16, "auto_augment": "",
+    "data.images": 160, "schedule.epochs": 3, "optimizer.ema": 0.9, "optimizer.accumulation": 2,
+    "optimizer.clip_norm": 1, "model.embed_dims": "32", "model.depths": "2",
+    "model.window_size": "2", "data.image_size": 16, "augment.auto_augment": "",
 }  # fmt: skip
 COMMAND = [
     "--recipe", "imagenet1k", "--smoke", "--deterministic", "--save-every", "2",
@@ -118,7 +120,7 @@ def test_killed_at_random_moments_and_resumed(whole, tmp_path, kills):
         threading.Timer(seconds * draw.uniform(0.2, 0.9), process.kill).start()
         process.communicate(timeout=300)
         last = tmp_path / "run" / LAST
-        steps_seen.append(checkpoint.read_meta(last)["step"] if last.exists() else 0)
+        steps_seen.append(checkpoint.read_position(last)["step"] if last.exists() else 0)
     assert steps_seen == sorted(steps_seen)
     status, _, stderr = finish(start(*COMMAND, "--output", tmp_path / "run", "--resume"))
     assert status == 0, stderr
@@ -136,14 +138,14 @@ def test_sigterm_saves_and_exits(whole, tmp_path):
     assert status == 128 + signal.SIGTERM
     assert stderr.startswith("stopped by SIGTERM at step ") and stderr.count("\n") == 1
     assert f"python -m training.train --resume {folder}" in stderr
-    assert checkpoint.read_meta(folder / LAST)["step"] >= 10
-    # a changed figure or seed is refused, in a sentence, and nothing is touched
+    assert checkpoint.read_position(folder / LAST)["step"] >= 10
+    # a changed setting or seed is refused, in a sentence, and nothing is touched
     before = (folder / LAST).read_bytes()
     for arguments, said in (
-        (["--set", "weight_decay=0.1"], "weight_decay=0.05, not 0.1"),
+        (["--set", "optimizer.weight_decay=0.1"], "optimizer.weight_decay=0.05, not 0.1"),
         (["--seed", "7"], "seed=0, not 7"),
         (["--recipe", "imagenet21k"], "name='imagenet1k', not 'imagenet21k'"),
-        (["--precision", "bfloat16"], "precision='float32', not 'bfloat16'"),
+        (["--precision", "bfloat16"], "compute.precision='float32', not 'bfloat16'"),
         (["--output", tmp_path / "other"], "leave out --output"),
     ):
         status, _, stderr = run_main("--resume", folder, *arguments)
@@ -180,7 +182,7 @@ def test_full_disk(whole, tmp_path):
     assert status == 1
     assert stderr.startswith(f"error: {folder}") and "cannot be written: File too large" in stderr
     assert stderr.count("\n") == 1
-    meta = checkpoint.read_meta(folder / LAST)
+    meta = checkpoint.read_position(folder / LAST)
     assert meta["step"] in (10, 20)
     assert state(folder).keys() == state(whole[0]).keys()
     assert not list(folder.rglob(".aside-*"))
@@ -205,7 +207,7 @@ def test_restores_all_or_nothing(tmp_path):
     assert checkpoint.restore(path, {"model": other.variables})["step"] == 7
     for value, variable in zip(saved, other.variables, strict=True):
         np.testing.assert_array_equal(value, variable)
-    assert checkpoint.read_meta(path) == {"step": 7, "history": [{"loss": 0.1}]}
+    assert checkpoint.read_position(path) == {"step": 7, "history": [{"loss": 0.1}]}
 
     wrong = small_model(5)
     before = [np.array(v) for v in wrong.variables]
@@ -243,17 +245,17 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     before = path.read_bytes()
     said = "No space left on device; the one before is intact"
     with (
-        pytest.raises(checkpoint.WriteError, match=said),
-        checkpoint.replacing(path),
+        pytest.raises(WriteError, match=said),
+        replacing(path),
         open("/dev/full", "wb") as full,
     ):
         full.write(b"x" * 10_000)
-    with pytest.raises(KeyboardInterrupt), checkpoint.replacing(path) as aside:
+    with pytest.raises(KeyboardInterrupt), replacing(path) as aside:
         aside.write_bytes(b"half")
         raise KeyboardInterrupt
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["last.npz"]
     missing = tmp_path / "none" / "last.npz"
-    with pytest.raises(checkpoint.WriteError, match=f"{missing} cannot be written: No such"):
+    with pytest.raises(WriteError, match=f"{missing} cannot be written: No such"):
         checkpoint.save(missing, {}, {})
 
 
@@ -264,18 +266,18 @@ def test_unwritable_folder(tmp_path):
     checkpoint.save(path, {}, {"step": 1})
     path.parent.chmod(0o500)
     try:
-        with pytest.raises(checkpoint.WriteError, match="Permission denied; the one before is"):
+        with pytest.raises(WriteError, match="Permission denied; the one before is"):
             checkpoint.save(path, {}, {"step": 2})
         status, _, stderr = run_main("--recipe", "imagenet1k", "--output", path.parent / "new")
         assert status == 2 and "cannot be made: Permission denied" in stderr
     finally:
         path.parent.chmod(0o700)
-    assert checkpoint.read_meta(path) == {"step": 1}
+    assert checkpoint.read_position(path) == {"step": 1}
 
 
 def test_a_folder_that_nobody_can_write_to():
     """Not even root: the system's own."""
-    with pytest.raises(checkpoint.WriteError, match=r"/proc/last\.npz cannot be written"):
+    with pytest.raises(WriteError, match=r"/proc/last\.npz cannot be written"):
         checkpoint.save("/proc/last.npz", {}, {})
     status, _, stderr = run_main("--recipe", "imagenet1k", "--output", "/proc/run")
     assert status == 2 and "--output /proc/run cannot be made: " in stderr
@@ -285,7 +287,7 @@ def test_a_folder_that_nobody_can_write_to():
 def test_leftovers_of_a_kill_are_removed(tmp_path):
     (tmp_path / ".aside-123-last.npz").write_bytes(b"half")
     (tmp_path / "last.npz").write_bytes(b"whole")
-    checkpoint.remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path)
     assert os.listdir(tmp_path) == ["last.npz"]
 
 

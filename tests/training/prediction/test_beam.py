@@ -14,8 +14,9 @@ from tests.support.served_model import LABELS, SIZE
 pytest.importorskip("apache_beam", reason="needs the extra [beam]")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Beam's own
 
-from keras_regionvit.export.saved_model import Preprocessing, export_saved_model  # noqa: E402
-from training import predict_beam, predict_folder  # noqa: E402
+from keras_regionvit.export import Preprocessing, export_saved_model  # noqa: E402
+from training.prediction import beam as predict_beam  # noqa: E402
+from training.prediction import folder as predict_folder  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def photos(tmp_path_factory):
         data = encoded(Image.fromarray(photo(30, 40, seed=i % 7)), "PNG") if i % 20 else b"bad"
         (place / f"{i:02}.png").write_bytes(data)
     (folder / 'a "quoted", é name\nin two lines.JPG').write_bytes(KINDS["jpeg"])
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     return folder
 
 
@@ -90,5 +91,5 @@ def test_what_is_refused(model, tmp_path, capsys):
 def test_the_folders_predictor_does_not_need_beam():
     import subprocess
 
-    code = "import sys; from training import predict_folder; sys.exit('apache_beam' in sys.modules)"
+    code = "import sys, training.prediction.folder; sys.exit('apache_beam' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,4 +1,4 @@
-"""A folder of pictures to rows: each once, however often it is killed."""
+"""A folder of images to rows: each once, however often it is killed."""
 
 import csv
 import os
@@ -14,12 +14,13 @@ import tensorflow as tf
 from PIL import Image
 
 import keras_regionvit
-from keras_regionvit.export.saved_model import Preprocessing, export_saved_model
+from keras_regionvit.export import Preprocessing, export_saved_model
 from tests.support import served_model
 from tests.support.photos import KINDS, encoded, photo
 from tests.support.served_model import LABELS, SIZE
 from training import predict
 from training.prediction import folder as predict_folder
+from training.prediction.files import names_under
 
 ROOT = pathlib.Path(keras_regionvit.__file__).parents[1]
 COUNT, KILLS = (20_000, 5) if os.environ.get("KILLS") else (400, 2)
@@ -36,7 +37,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """A folder with pictures in folders, some of them bad, and names that CSV must quote."""
+    """A folder with images in folders, some of them bad, and names that CSV must quote."""
     folder = tmp_path_factory.mktemp("photos")
     (folder / "b" / "c").mkdir(parents=True)
     data = [encoded(Image.fromarray(photo(30, 40, seed)), "PNG") for seed in range(5)]
@@ -44,7 +45,7 @@ def photos(tmp_path_factory):
         place = (folder, folder / "b", folder / "b" / "c")[i % 3]
         (place / f"{i:04}.png").write_bytes(data[i % 5] if i % 50 else b"bad")
     (folder / 'a "quoted", name\nin two lines.JPG').write_bytes(KINDS["jpeg"])
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     os.symlink("nowhere", folder / "dangling.png")
     return folder
 
@@ -89,10 +90,10 @@ def test_rows_are_the_models_answers(model, photos, whole):
 
 
 @pytest.mark.slow
-def test_however_often_it_is_killed_each_picture_has_one_row(model, photos, whole, tmp_path):
+def test_however_often_it_is_killed_each_image_has_one_row(model, photos, whole, tmp_path):
     output = tmp_path / "rows.csv"
     command = [sys.executable, "-c",
-               "import sys; from training import predict_folder as p; "
+               "import sys; from training.prediction import folder as p; "
                "print('ready', flush=True); p.run(*sys.argv[1:], batch=3)",
                str(model), str(photos), str(output)]  # fmt: skip
     kills, sizes = 0, []
@@ -118,7 +119,7 @@ def test_however_often_it_is_killed_each_picture_has_one_row(model, photos, whol
     assert predict_folder.run(model, photos, output) == done and output.read_bytes() == before
 
 
-def test_a_row_torn_anywhere_is_made_anew(model, photos, whole, tmp_path, monkeypatch):
+def test_a_row_torn_anywhere_is_made_again(model, photos, whole, tmp_path, monkeypatch):
     output = tmp_path / "rows.csv"
     few = tmp_path / "few"
     few.mkdir()
@@ -135,7 +136,7 @@ def test_a_row_torn_anywhere_is_made_anew(model, photos, whole, tmp_path, monkey
         assert output.read_bytes() == before, end
 
 
-def test_new_pictures_get_rows(model, tmp_path):
+def test_new_images_get_rows(model, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "b.png").write_bytes(KINDS["png"])
     output = tmp_path / "rows.csv"
@@ -158,7 +159,7 @@ def test_a_folder_that_cannot_be_listed_is_no_empty_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(ValueError, match=r"cannot be listed, .*b: Permission denied"):
-        list(predict_folder.names_under(tmp_path))
+        list(names_under(tmp_path))
 
 
 def test_rows_that_cannot_be_written(model, tmp_path, capsys):
@@ -182,10 +183,9 @@ def test_what_is_refused(model, tmp_path, capsys):
         ([*command, tmp_path / "mine.csv"], "is not of an earlier run"),
         (["--model", model, "--folder", tmp_path / "none", "--csv", output], "is not a folder"),
         (["--model", tmp_path, "--folder", tmp_path, "--csv", output], "is not a SavedModel"),
-        (["--model", model, "--folder", tmp_path, "--csv", output], "another images"),
+        (["--model", model, "--folder", tmp_path, "--csv", output], "another folder"),
         (["--model", model, "--csv", output], "go together"),
         ([*command, output, "--samples", 1], "alone"),
-        (["--model", model, tmp_path / "x.png"], "does not exist"),
     ):
         assert predict.main(list(map(str, arguments))) == 2, arguments
         error = capsys.readouterr().err

@@ -1,22 +1,12 @@
-"""Recipes against the paper's table, the schedule against timm, optimizers against torch."""
+"""The recipes against the paper's table, what their heads say, and the catalogue."""
 
-import contextlib
-import dataclasses
+import json
 import re
-import warnings
 
-import keras
-import numpy as np
 import pytest
-import tensorflow as tf
 
-from keras_regionvit import RegionViTBackbone, build_classifier
-from keras_regionvit.backbone import SWITCHES
-from training.optimizers import MomentumSGD, adamw, sgd
 from training.recipes import catalogue as recipes
 from training.recipes.schema import Recipe
-from training.schedules import WarmupCosine
-from training.tasks.classification import build_model, build_schedule
 
 # The paper's Table A1, typed from it. Cells that it leaves open hold for all columns to the right.
 TABLE_A1 = """
@@ -46,21 +36,21 @@ COLUMNS = {
     "transfer_cars": 3,
     "transfer_chestxray8": 3,
 }
-FIGURES = {
-    "Batch size": lambda r: r.batch_size,
-    "Epochs": lambda r: r.epochs,
-    "Optimizer": lambda r: r.optimizer,
-    "Weight Decay": lambda r: r.weight_decay,
-    "Scheduler": lambda r: r.peak_rate,
-    "Warmup Epochs": lambda r: r.warmup_epochs,
-    "Warmup": lambda r: r.warmup_rate,
-    "RandAugment m": lambda r: float(re.search(r"-m(\d+)-", r.auto_augment)[1]),
-    "Mixup": lambda r: r.mixup,
-    "CutMix": lambda r: r.cutmix,
-    "Random Erasing": lambda r: r.erasing,
-    "Instance Repetition": lambda r: r.repeats,
-    "Drop-path": lambda r: r.drop_path_rate,
-    "Label Smoothing": lambda r: r.label_smoothing,
+SETTINGS = {
+    "Batch size": lambda r: r.data.batch_size,
+    "Epochs": lambda r: r.schedule.epochs,
+    "Optimizer": lambda r: r.optimizer.name,
+    "Weight Decay": lambda r: r.optimizer.weight_decay,
+    "Scheduler": lambda r: r.peak_learning_rate,
+    "Warmup Epochs": lambda r: r.schedule.warmup_epochs,
+    "Warmup": lambda r: r.schedule.warmup_learning_rate,
+    "RandAugment m": lambda r: float(re.search(r"-m(\d+)-", r.augment.auto_augment)[1]),
+    "Mixup": lambda r: r.augment.mixup,
+    "CutMix": lambda r: r.augment.cutmix,
+    "Random Erasing": lambda r: r.augment.erasing,
+    "Instance Repetition": lambda r: r.augment.repeats,
+    "Drop-path": lambda r: r.model.drop_path_rate,
+    "Label Smoothing": lambda r: r.classification.label_smoothing,
 }
 
 
@@ -74,24 +64,33 @@ def table(text):
 def test_recipe_equals_the_table(name):
     recipe = recipes.load(name).RECIPE
     rows = table(TABLE_A1)
-    assert set(rows) == set(FIGURES)
+    assert set(rows) == set(SETTINGS)
     for row, cells in rows.items():
         assert len(cells) == 4
-        wanted, found = cells[COLUMNS[name]], FIGURES[row](recipe)
+        wanted, found = cells[COLUMNS[name]], SETTINGS[row](recipe)
         if row == "Optimizer":
             assert found == wanted.lower()
         else:
             assert found == pytest.approx(float(wanted.replace(",", "")), rel=1e-12), row
     # the text of A.1, and what the release does where both are silent
-    assert recipe.image_size == (384 if name == "finetune384" else 224)
-    assert recipe.crop_ratio == (1.0 if name == "finetune384" else 0.875)
-    assert (recipe.floor_rate, recipe.decay, recipe.clip_norm) == (1e-5, "official", 0)
-    assert (recipe.switch_probability, recipe.color_jitter, recipe.flip) == (0.5, 0.4, 0.5)
-    assert recipe.auto_augment == "rand-m9-mstd0.5-inc1"
-    tiny = recipe.with_overrides({"variant": "tiny"})
-    assert tiny.repeats == 1 and tiny.drop_path_rate == recipe.drop_path_rate
-    assert recipe.with_overrides({"variant": "base_plus"}).repeats == 3
-    assert recipe.with_overrides({"variant": "tiny", "repeats": "3"}).repeats == 3
+    augment, optimizer = recipe.augment, recipe.optimizer
+    assert recipe.data.image_size == (384 if name == "finetune384" else 224)
+    assert recipe.evaluate.crop_ratio == (1.0 if name == "finetune384" else 0.875)
+    assert recipe.schedule.min_learning_rate == 1e-5
+    assert (optimizer.decay, optimizer.clip_norm) == ("official", 0)
+    assert (augment.switch_probability, augment.color_jitter, augment.flip) == (0.5, 0.4, 0.5)
+    assert augment.auto_augment == "rand-m9-mstd0.5-inc1"
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_tiny_variants_do_without_instance_repetition(name):
+    recipe = recipes.load(name).RECIPE
+    tiny = recipe.with_overrides({"model.variant": "tiny"})
+    assert tiny.augment.repeats == 1
+    assert tiny.model.drop_path_rate == recipe.model.drop_path_rate
+    assert recipe.with_overrides({"model.variant": "base_plus"}).augment.repeats == 3
+    asked = {"model.variant": "tiny", "augment.repeats": "3"}
+    assert recipe.with_overrides(asked).augment.repeats == 3
 
 
 def test_classes_of_the_sets():
@@ -100,32 +99,10 @@ def test_classes_of_the_sets():
         "transfer_cifar100": 100, "transfer_pets": 37, "transfer_cars": 196, "fashion_mnist": 10,
         "quickstart": 10, "folder": 0, "transfer_chestxray8": 14,
     }  # fmt: skip
-    assert {name: recipes.load(name).RECIPE.classes for name in recipes.names()} == wanted
-    multi = {name for name in recipes.names() if recipes.load(name).RECIPE.multi_label}
-    assert multi == {"transfer_chestxray8"}
-
-
-def test_the_rate_follows_the_batch():
-    """5e-4 x batch / 512, as DeiT has it."""
-    recipe = recipes.load("imagenet1k").RECIPE
-    for batch in (64, 512, 1024):
-        assert recipe.with_overrides({"batch_size": str(batch)}).peak_rate == 5e-4 * batch / 512
-
-
-@pytest.mark.parametrize(
-    ("variant", "windows"),
-    [("small", (12,) * 4), ("base_plus", (24, 24, 24, 12)), ("tiny_w14", (24,) * 4)],
-)
-def test_windows_at_384(variant, windows):
-    recipe = recipes.load("finetune384").RECIPE.with_overrides({"variant": variant})
-    assert recipe.windows == windows
-    assert recipe.with_overrides({"window_size": "14,14,14,14"}).windows == (14,) * 4
-
-
-@pytest.mark.slow
-def test_base_plus_at_384_has_the_papers_parameters():
-    recipe = recipes.load("finetune384").RECIPE.with_overrides({"variant": "base_plus"})
-    assert round(build_model(recipe, 1000).count_params() / 1e6, 1) == 76.5  # Table 4a
+    sections = {name: recipes.load(name).RECIPE.classification for name in recipes.names()}
+    assert {name: section.classes for name, section in sections.items()} == wanted
+    assert {name for name in sections if sections[name].multi_label} == {"transfer_chestxray8"}
+    assert {name for name in sections if sections[name].showcase} == {"quickstart"}
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -135,196 +112,53 @@ def test_every_recipe_says_what_it_needs(name):
     for word in (f"Command: python -m training.train --recipe {name}", "Hardware:", "Cost:",
                  "Expected:"):  # fmt: skip
         assert word in module.__doc__, word
-    small = recipes.smoke(name)
-    assert small.epochs == 2 and not small.needs_weights
-    for kept in ("optimizer", "repeats", "mixup", "cutmix", "erasing", "decay", "crop_ratio"):
-        assert getattr(small, kept) == getattr(module.RECIPE, kept)
-    assert Recipe.from_dict(module.RECIPE.to_dict()) == module.RECIPE
+    known = dict(module.RECIPE.items())
+    named = re.findall(r"--set\s+([\w.]+)", module.__doc__)
+    assert all(key in known for key in named), named
+    assert len(module.__doc__.splitlines()[0]) <= 100
+    assert recipes.summary(name) == module.__doc__.splitlines()[0]
 
 
-def test_overrides_are_typed():
-    recipe = recipes.load("imagenet1k").RECIPE
-    changed = recipe.with_overrides({
-        "epochs": "7", "warmup_epochs": "0.5", "weight_decay": "1e-3", "deterministic": "true",
-        "window_size": "14,14,14,7", "mean": "1,2,3.5", "decay": "kernels",
-    })  # fmt: skip
-    assert changed == dataclasses.replace(
-        recipe, epochs=7, warmup_epochs=0.5, weight_decay=1e-3, deterministic=True,
-        window_size=(14, 14, 14, 7), mean=(1.0, 2.0, 3.5), decay="kernels",
-    )  # fmt: skip
+@pytest.mark.parametrize("name", recipes.names())
+def test_smoke_shrinks_and_keeps_the_rest(name):
+    whole, small = recipes.load(name).RECIPE, recipes.smoke(name)
+    assert small.schedule.epochs == 2 and not small.model.needs_weights
+    shrunk = {key for key, value in small.items() if dict(whole.items())[key] != value}
+    assert shrunk <= {
+        "data.source", "data.images", "data.image_size", "data.batch_size", "model.variant",
+        "model.embed_dims", "model.depths", "model.patch_size", "model.window_size", "model.border",
+        "model.needs_weights", "optimizer.base_batch_size", "schedule.epochs",
+        "schedule.warmup_epochs", "classification.classes",
+    }  # fmt: skip
+    assert small.peak_learning_rate == pytest.approx(whole.peak_learning_rate)
 
 
-@pytest.mark.parametrize(
-    ("key", "text", "said"),
-    [
-        ("epoch", "3", "did you mean 'epochs'"),
-        ("name", "x", "no figure 'name'"),
-        ("epochs", "3.5", "--set epochs must be a whole number, not '3.5'"),
-        ("epochs", "0", "`epochs` must be a number of at least 1"),
-        ("learning_rate", "fast", "must be a number, not 'fast'"),
-        ("learning_rate", "nan", "`learning_rate`"),
-        ("deterministic", "maybe", "true or false"),
-        ("window_size", "7,x", "numbers with commas"),
-        ("window_size", "7,7", "`window_size` must be 4 numbers"),
-        ("variant", "huge", "`variant` must be one of tiny"),
-        ("variant", "", "`embed_dims` must be channels a stage"),
-        ("optimizer", "lamb", "adamw, sgd"),
-        ("accumulation", "3", "divisor of the batch of 4096"),
-        ("warmup_epochs", "300", "below 300 epochs"),
-        ("mean", "1,2", "3 numbers, one a channel"),
-        ("ema", "1", "below 1"),
-        ("drop_path_rate", "-0.1", "between 0 and 1"),
-        ("embed_dims", "32", "empty where `variant` is set"),
-    ],
-)
-def test_bad_overrides(key, text, said):
-    with pytest.raises(ValueError, match=re.escape(said)) as error:
-        recipes.load("imagenet1k").RECIPE.with_overrides({key: text})
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "regional_tokens=false",
-        "weight_sharing=0",
-        "local_keys=all",
-        "downsample=dense2",
-        "position=both",
-        "overlap=true",
-        "regional_tokens=false attention=shifted_window downsample=patch_merging stem=patch",
-    ],
-)
-def test_ablations_are_figures(words):
-    """The paper's section 4.4 by `--set`."""
-    small = {"variant": "", "embed_dims": "8,16", "depths": "2,1", "window_size": "2,2",
-             "image_size": "16", "patch_size": "2", "channels": "1", "mean": "0",
-             "std": "1"}  # fmt: skip
-    overrides = dict(word.split("=") for word in words.split())
-    recipe = recipes.load("imagenet1k").RECIPE.with_overrides({**small, **overrides})
-    backbone = build_model(recipe, 3).get_layer("backbone")
-    for key in overrides:
-        assert getattr(backbone, key) == getattr(recipe, key)
-    changed = {key for key, value in SWITCHES.items() if getattr(backbone, key) != value}
-    assert changed == set(overrides) - {"stem"}
+@pytest.mark.parametrize("kind", ["recipes", "smoke"])
+def test_records_of_version_0_1_0(golden, kind):
+    """What earlier versions wrote to run.json, without sections, is the recipe of today."""
+    written = json.loads((golden / "recipes_0_1_0.json").read_text("utf-8"))[kind]
+    assert sorted(written) == recipes.names()
+    for name, values in written.items():
+        recipe = recipes.load(name).RECIPE if kind == "recipes" else recipes.smoke(name)
+        assert Recipe.from_dict(values) == recipe, name
 
 
 def test_unknown_recipe():
     with pytest.raises(ValueError, match=r"quickstart.*'nope'"):
         recipes.load("nope")
-    assert "Fashion-MNIST" in recipes.summary("quickstart")
 
 
-# Schedule and optimizers
+def test_names_are_found_through_the_tasks(tmp_path, monkeypatch):
+    """Every package beside the catalogue is a task; what begins with an underscore is none."""
+    for path in ("one/__init__.py", "one/first.py", "one/_shared.py", "two/__init__.py",
+                 "two/second.py", "schema.py"):  # fmt: skip
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(f'"""The head of {path}."""\nraise ImportError\n')
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path)
+    assert recipes.names() == ["first", "second"]
+    assert recipes.summary("second") == "The head of two/second.py."
 
 
-@pytest.fixture(scope="module")
-def timm_scheduler():
-    """timm's `CosineLRScheduler`."""
-    torch = pytest.importorskip("torch", reason="timm's scheduler needs torch")
-    # torchvision without its compiled part imports only once its operators are declared
-    library = torch.library.Library("torchvision", "DEF")
-    for schema in ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-                   "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"):  # fmt: skip
-        with contextlib.suppress(RuntimeError):  # its own are there
-            library.define(schema)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        timm = pytest.importorskip("timm.scheduler.cosine_lr", reason="timm is not installed")
-    return timm.CosineLRScheduler
-
-
-@pytest.mark.parametrize("name", ["imagenet1k", "imagenet21k", "finetune384", "transfer_pets"])
-@pytest.mark.parametrize("by", ["step", "epoch"])
-def test_schedule_equals_timm(timm_scheduler, name, by):
-    import torch
-
-    recipe = recipes.load(name).RECIPE.with_overrides({"schedule": by})
-    steps_per_epoch = 13
-    ours = build_schedule(recipe, steps_per_epoch)
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=recipe.peak_rate)
-    length = steps_per_epoch if by == "step" else 1
-    theirs = timm_scheduler(
-        optimizer,
-        t_initial=recipe.epochs * length,
-        lr_min=recipe.floor_rate,
-        warmup_t=recipe.warmup_epochs * length,
-        warmup_lr_init=recipe.warmup_rate,
-        t_in_epochs=by == "epoch",
-    )
-    last = recipe.epochs * steps_per_epoch
-    warm = recipe.warmup_epochs * steps_per_epoch
-    for step in {0, 1, 12, 13, 14, warm - 1, warm, warm + 1, last // 2, last - 1, last, last + 9}:
-        if step < 0:
-            continue
-        if by == "step":
-            theirs.step_update(step)
-        else:
-            theirs.step(step // steps_per_epoch)
-        assert float(ours(step)) == pytest.approx(optimizer.param_groups[0]["lr"], rel=2e-5), step
-
-
-def tiny_model():
-    keras.utils.set_random_seed(0)
-    backbone = RegionViTBackbone((32,), (1,), window_size=2, patch_size=2, input_shape=(8, 8, 1))
-    return build_classifier(backbone, 3)
-
-
-def test_what_decays():
-    """A step without gradient multiplies by 1 - rate * decay what decays, and leaves the rest."""
-    decayed = {}
-    for decay in ("official", "kernels"):
-        model = tiny_model()
-        for weight in model.trainable_variables:
-            weight.assign(tf.ones_like(weight.value))
-        optimizer = adamw(model, 0.5, 0.1, decay)
-        zeros = [tf.zeros_like(w.value) for w in model.trainable_variables]
-        optimizer.apply(zeros, model.trainable_variables)
-        decayed[decay] = {w.path for w in model.trainable_variables if not np.allclose(w, 1.0)}
-        for weight in model.trainable_variables:
-            wanted = 0.95 if weight.path in decayed[decay] else 1.0
-            np.testing.assert_allclose(weight, wanted, rtol=1e-6)
-        for weight in model.trainable_variables:
-            if len(weight.shape) < 2:
-                assert weight.path not in decayed[decay]
-    assert {path.split("/")[-1] for path in decayed["kernels"]} == {"kernel"}
-    more = decayed["official"] - decayed["kernels"]
-    assert {path.split("/")[-1] for path in more} == {"position_bias_table"}
-    with pytest.raises(ValueError, match="official, kernels"):
-        adamw(tiny_model(), 0.5, 0.1, "all")
-
-
-def test_sgd_equals_torch():
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    rng = np.random.default_rng(0)
-    start = rng.normal(size=(3, 4)).astype("float32")
-    for nesterov in (False, True):
-        ours = keras.Variable(start)
-        optimizer = MomentumSGD(0.1, 0.9, nesterov, l2=0.01)
-        theirs = torch.nn.Parameter(torch.tensor(start))
-        group = torch.optim.SGD(
-            [theirs], lr=0.1, momentum=0.9, nesterov=nesterov, weight_decay=0.01
-        )
-        for step in range(5):
-            rate = 0.1 / (step + 1)  # a schedule acts on all of the velocity
-            optimizer.learning_rate = group.param_groups[0]["lr"] = rate
-            gradient = rng.normal(size=(3, 4)).astype("float32")
-            optimizer.apply([tf.constant(gradient)], [ours])
-            theirs.grad = torch.tensor(gradient)
-            group.step()
-        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-5, atol=1e-6)
-
-
-def test_sgd_spares_biases_and_trains_by_fit():
-    model = tiny_model()
-    optimizer = sgd(model, WarmupCosine(0.1, 8, 2), 1e-2)
-    model.compile(optimizer, "categorical_crossentropy", jit_compile=False)
-    x = np.random.default_rng(0).normal(size=(16, 8, 8, 1))
-    y = np.eye(3)[np.arange(16) % 3]
-    losses = model.fit(x, y, batch_size=4, epochs=4, verbose=0).history["loss"]
-    assert losses[-1] < losses[0]
-    config = keras.saving.serialize_keras_object(optimizer)
-    again = keras.saving.deserialize_keras_object(config)
-    assert again.get_config()["l2"] == 1e-2 and again.nesterov
-    bias = [v for v in model.trainable_variables if v.name == "bias"]
-    assert bias and not any(optimizer._use_weight_decay(v) for v in bias)
+def test_no_two_recipes_share_a_name():
+    files = [p.stem for p in recipes.FOLDER.glob("*/*.py") if not p.name.startswith("_")]
+    assert sorted(files) == recipes.names()

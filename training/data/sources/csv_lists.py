@@ -1,4 +1,4 @@
-"""Pictures that a CSV file lists with their labels."""
+"""Images that a CSV file lists with their labels."""
 
 import csv
 import os
@@ -6,47 +6,45 @@ from pathlib import Path
 
 import numpy as np
 
-from training.data.sources.folders import SPLITS, SUFFIXES
+from training.data.sources.folders import SUFFIXES
 from training.data.sources.source import file_source, multi_hot
+from training.data.sources.splits import names_of
 
-NONE = "No Finding"  # ChestX-ray8's word for a picture without labels
+NONE = "No Finding"  # ChestX-ray8's word for an image without labels
 
 
-def open_csv(data, split, *, class_names=None, images=None, channels=3, multi_label=False):
-    """The pictures of a list, such as ImageNet-21k's or ChestX-ray8's.
+def open_csv(data, split, *, channels=3, multi_label=False):
+    """The images of a list, such as ImageNet-21k's or ChestX-ray8's.
 
-    A row is `file,label`, further columns are passed over; a first row that names no picture is a
+    A row is `file,label`, further columns are passed over; a first row that names no image is a
     heading. With `multi_label` a label is any number of classes with `|` between them, and
-    "No Finding" or nothing stands for none.
+    "No Finding" or nothing stands for none. Files are named from the folder of the list; the
+    classes are those of the training list, sorted.
 
     Args:
         data: a CSV file, or a folder with `train.csv` and `validation.csv` (or `test.csv`).
         split: "train", "validation" or "test", for a folder.
-        class_names: optional, the classes in their order; those of the training list, sorted, if
-            None.
-        images: the folder that the files are named from; that of the list if None.
         channels: 3 or 1.
-        multi_label: whether a picture may have any number of classes.
+        multi_label: whether an image may have any number of classes.
 
     Returns:
         A `Source`.
 
     Raises:
-        ValueError: the list or a picture in it is missing, a row is incomplete, a label is not
+        ValueError: the list or an image in it is missing, a row is incomplete, a label is not
             among the classes, or there are fewer than two classes.
 
     Example:
 
-    >>> open_csv("chest", "train", multi_label=True).class_names[:2]
+    >>> open_csv("chest", "train", multi_label=True).info["class_names"][:2]
     ('Atelectasis', 'Cardiomegaly')
     """
     path = list_of(Path(data), split)
     rows = read_rows(path, multi_label)
-    if class_names is None:
-        known = rows
-        if Path(data).is_dir() and split != "train":
-            known = read_rows(list_of(Path(data), "train"), multi_label)
-        class_names = sorted({label for _, labels in known for label in labels})
+    known = rows
+    if Path(data).is_dir() and split != "train":
+        known = read_rows(list_of(Path(data), "train"), multi_label)
+    class_names = sorted({label for _, labels in known for label in labels})
     if len(class_names) < 2:
         raise ValueError(f"{path} has {len(class_names)} class; at least two classes are needed.")
     numbers = {name: number for number, name in enumerate(class_names)}
@@ -59,15 +57,20 @@ def open_csv(data, split, *, class_names=None, images=None, channels=3, multi_la
                 f"{len(numbers)} classes."
             )
         labels.append([numbers[name] for name in names])
-    images = Path(images) if images is not None else path.parent
     files = [file for file, _ in rows]
-    check_files(path, images, files)
+    check_files(path, path.parent, files)
     if multi_label:
         table = multi_hot(labels, len(class_names))
     else:
         table = np.array(labels, "int64").reshape(-1)
     return file_source(
-        str(path), class_names, images, files, table, channels=channels, multi_label=multi_label
+        str(path),
+        class_names,
+        path.parent,
+        files,
+        table,
+        channels=channels,
+        multi_label=multi_label,
     )
 
 
@@ -75,8 +78,7 @@ def list_of(data, split):
     """The CSV file for a split."""
     if data.is_file():
         return data
-    names = (split, *SPLITS.get(split, ()))
-    for name in names:
+    for name in names_of(split):
         if (data / f"{name}.csv").is_file():
             return data / f"{name}.csv"
     raise ValueError(f"{data} is neither a CSV file nor a folder with {split}.csv in it.")
@@ -99,7 +101,7 @@ def read_rows(path, multi_label):
             else:
                 raise ValueError(f"{path}, line {reader.line_num}, is not `file,label`: {row}")
     if not rows:
-        raise ValueError(f"{path} lists no pictures; a row is `file,label`.")
+        raise ValueError(f"{path} lists no images; a row is `file,label`.")
     return rows
 
 

@@ -10,18 +10,18 @@ SHAPES = 4  # disc, square, cross, ring
 
 
 def generated_source(classes, count, *, size=64, channels=3, multi_label=False, offset=0):
-    """Pictures of a shape (disc, square, cross or ring) in a colour on a noisy ground.
+    """Images of a shape (disc, square, cross or ring) in a colour on a noisy ground.
 
     The class says the shape and the colour, so that a model can learn it; the place, the size,
-    the ground and the noise differ from picture to picture and follow from its index alone.
+    the ground and the noise differ from image to image and follow from its index alone.
 
     Args:
         classes: how many, at least 2.
-        count: how many pictures.
+        count: how many images.
         size: pixels a side.
         channels: 3 or 1; grey shows classes of one shape apart by their brightness.
         multi_label: draw none, one or two shapes, each with its class.
-        offset: first index; other offsets give other pictures.
+        offset: first index; other offsets give other images.
 
     Returns:
         A `Source`.
@@ -38,30 +38,18 @@ def generated_source(classes, count, *, size=64, channels=3, multi_label=False, 
         if value < least:
             raise ValueError(f"`{name}` must be at least {least}. Received: {value}")
     indices = np.arange(offset, offset + count)
-    shown = tf.constant(np.stack([indices % classes, indices * 7 // 3 % classes], 1), tf.int32)
+    pairs = np.stack([indices % classes, indices * 7 // 3 % classes], 1)
+    labels = indices % classes
     if multi_label:
         # an index shows its first class unless divisible by 5, its second if divisible by 2
-        sets = [
-            [shown[i, 0].numpy()] * (n % 5 > 0) + [shown[i, 1].numpy()] * (n % 2 == 0)
-            for i, n in enumerate(indices.tolist())
-        ]
-        labels = multi_hot(sets, classes)
+        shown = np.stack([indices % 5 > 0, indices % 2 == 0], 1)
+        labels = multi_hot([pair[on] for pair, on in zip(pairs, shown, strict=True)], classes)
     else:
-        labels = indices % classes
+        shown = np.broadcast_to([True, False], pairs.shape)
+    pairs, shown = tf.constant(pairs, tf.int32), tf.constant(shown)
 
     def image_of(index):
-        number = index + offset
-        seed = tf.random.experimental.stateless_fold_in(tf.constant([7, 3]), number)
-        draws = tf.random.stateless_uniform((12,), seed)
-        image = 60 + 60 * draws[:3] + tf.random.stateless_normal((size, size, 3), seed, stddev=12)
-        first = (number % 5 > 0) if multi_label else True
-        second = (number % 2 == 0) if multi_label else False
-        for item, on in enumerate((first, second)):
-            label = shown[index, item]
-            mask = shape(label % SHAPES, size, draws[3 + 3 * item : 6 + 3 * item])
-            mask = tf.cast(mask & on, tf.float32)[..., None]
-            image = image * (1 - mask) + colour(label // SHAPES, -(-classes // SHAPES)) * mask
-        image = tf.cast(tf.clip_by_value(image, 0, 255), tf.uint8)
+        image = draw(index + offset, pairs[index], shown[index], classes, size)
         return with_channels(image, channels)
 
     return indexed_source(
@@ -75,6 +63,30 @@ def generated_source(classes, count, *, size=64, channels=3, multi_label=False, 
         ),
         multi_label=multi_label,
     )
+
+
+def draw(number, labels, shown, classes, size):
+    """One image with up to two shapes, the second over the first.
+
+    Args:
+        number: int64 (), from which place, size, ground and noise follow.
+        labels: int32 (2,), the classes of both.
+        shown: boolean (2,), which of them to draw.
+        classes: how many classes there are.
+        size: pixels a side.
+
+    Returns:
+        uint8 (size, size, 3).
+    """
+    seed = tf.random.experimental.stateless_fold_in(tf.constant([7, 3]), number)
+    draws = tf.random.stateless_uniform((12,), seed)
+    image = 60 + 60 * draws[:3] + tf.random.stateless_normal((size, size, 3), seed, stddev=12)
+    for item in range(2):
+        label = labels[item]
+        mask = shape(label % SHAPES, size, draws[3 + 3 * item : 6 + 3 * item])
+        mask = tf.cast(mask & shown[item], tf.float32)[..., None]
+        image = image * (1 - mask) + colour(label // SHAPES, -(-classes // SHAPES)) * mask
+    return tf.cast(tf.clip_by_value(image, 0, 255), tf.uint8)
 
 
 def shape(kind, size, draws):

@@ -12,32 +12,29 @@ import numpy as np
 
 from training.data.sources.fashion_mnist import CLASS_NAMES
 from training.data.sources.source import array_source
-
-STEMS = {"train": "train", "validation": "t10k", "test": "t10k"}
+from training.data.sources.splits import names_of
 
 
 def open_idx(folder, split, *, channels=1):
-    """The 60,000 (train) or 10,000 (test) grey pictures, 28x28.
+    """The 60,000 (train) or 10,000 (validation, test) grey images, 28x28.
 
     Args:
         folder: where `train-images-idx3-ubyte.gz` and its three companions are.
-        split: "train" or "test".
+        split: "train", "validation" or "test".
         channels: 1 or 3.
 
     Returns:
         A `Source`.
 
     Raises:
-        ValueError: a file is missing, damaged or does not fit its companion.
+        ValueError: a file is missing, damaged or does not fit its companion, or `split` is unknown.
 
     Example:
 
     >>> open_idx("/usr/share/datasets/fashion-mnist", "train").count
     60000
     """
-    if split not in STEMS:
-        raise ValueError(f"`split` must be one of {', '.join(STEMS)}. Received: {split!r}")
-    stem = STEMS[split]
+    stem = "train" if names_of(split) == names_of("train") else "t10k"
     images = read_idx(find(folder, f"{stem}-images-idx3-ubyte"), axes=3)
     path = find(folder, f"{stem}-labels-idx1-ubyte")
     labels = read_idx(path, axes=1)

@@ -1,61 +1,75 @@
-"""What every collection of labelled pictures looks like to the pipelines.
+"""What every data set looks like to the pipelines, and labelled images that can be indexed.
 
 A source gives *records* in some order, which cost next to nothing to pass over, and turns a
-record into its picture and its facts only when asked. Sources whose pictures can be reached in
-any order have the index as their record; streams have the encoded picture.
+record into its example only when asked. Sources whose examples can be reached in any order have
+the index as their record; streams have the encoded example.
 """
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+
+from keras_regionvit.images.decode import with_channels
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Labelled pictures.
+    """One part of a data set.
 
     Attributes:
         name: what to call it in messages.
-        class_names: one string a class; their order gives the labels.
-        count: how many pictures.
-        multi_label: whether a picture may have any number of classes.
-        channels: 3 or 1, what pictures are decoded to.
+        info: what a task has to know of the data, plain values; the pipeline never looks inside.
+            For classification, see `class_info`.
+        count: how many records.
         records: function of an order's seed (int32 (2,), or None for the natural order) that
             gives a `tf.data.Dataset` of records, nests of tensors that can be batched.
-        image_of: function of a record: string scalar (encoded) or uint8 (H, W, channels).
-        facts_of: function of a record: {"label": int64 () or float32 (classes,), "index":
-            int64 (), the same for the same picture in any order, "name": string ()}.
+        example_of: function of a record, gives a dict of tensors for the task. It may fail where
+            the example cannot be read, and is called where that is handled. For classification:
+            {"image": string () (encoded) or uint8 (H, W, channels), "label": int64 () or, with
+            several labels an image, float32 (classes,)}.
+        key_of: function of a record, gives {"index": int64 (), the same for the same record in
+            any order, "name": string (), for messages}. It decodes no image. It fails where the
+            data set itself is wrong, such as a label outside the classes, and is called where
+            that ends the run.
 
     Example:
 
-    >>> next(iter(source.examples()))["name"]
+    >>> source = array_source("noise", ["a", "b"], images, labels)
+    >>> examples = source.records(None).map(source.example_of)
     """
 
     name: str
-    class_names: tuple[str, ...]
+    info: Any
     count: int
-    multi_label: bool
-    channels: int
     records: Callable[[Any], Any]
-    image_of: Callable[[Any], Any]
-    facts_of: Callable[[Any], dict]
+    example_of: Callable[[Any], dict]
+    key_of: Callable[[Any], dict]
 
-    def examples(self, epoch_seed=None):
-        """Pictures with their facts, one after the other.
 
-        Args:
-            epoch_seed: int32 (2,), from which the order follows; the natural order if None.
+def class_info(class_names, *, channels, multi_label=False):
+    """The `info` of a source for classification.
 
-        Returns:
-            A `tf.data.Dataset` of `facts_of(record) | {"image": image_of(record)}`.
-        """
-        return self.records(epoch_seed).map(
-            lambda record: {"image": self.image_of(record), **self.facts_of(record)},
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+    Args:
+        class_names: one string a class; their order gives the labels.
+        channels: 3 or 1, what images are decoded to.
+        multi_label: whether an image may have any number of classes.
+
+    Returns:
+        {"class_names": tuple of str, "multi_label": bool, "channels": int}.
+
+    Example:
+
+    >>> class_info(["cat", "dog"], channels=3)["class_names"]
+    ('cat', 'dog')
+    """
+    return {
+        "class_names": tuple(class_names),
+        "multi_label": bool(multi_label),
+        "channels": int(channels),
+    }
 
 
 def shuffled_range(count, epoch_seed):
@@ -79,43 +93,63 @@ def shuffled_range(count, epoch_seed):
 
 
 def indexed_source(name, class_names, labels, *, channels, image_of, name_of, multi_label=False):
-    """A source whose pictures can be reached in any order.
+    """A source of labelled images that can be reached in any order.
 
     Args:
         name: what to call it.
         class_names: one string a class.
         labels: int64 (N,), or float32 (N, classes) with `multi_label`.
         channels: 3 or 1.
-        image_of: function of an index.
+        image_of: function of an index, gives an image as `Source.example_of` has it.
         name_of: function of an index, gives a string scalar.
-        multi_label: whether a picture may have any number of classes.
+        multi_label: whether an image may have any number of classes.
 
     Returns:
         A `Source`, whose full permutation changes with every seed.
+
+    Raises:
+        ValueError: a label is outside the classes.
     """
     count = len(labels)
+    if not multi_label:
+        check_labels(np.asarray(labels), len(class_names), name_of)
     labels = tf.constant(labels, tf.float32 if multi_label else tf.int64)
     return Source(
         name=name,
-        class_names=tuple(class_names),
+        info=class_info(class_names, channels=channels, multi_label=multi_label),
         count=count,
-        multi_label=multi_label,
-        channels=channels,
         records=lambda epoch_seed: shuffled_range(count, epoch_seed),
-        image_of=image_of,
-        facts_of=lambda index: {
-            "label": tf.gather(labels, index),
-            "index": index,
-            "name": name_of(index),
-        },
+        example_of=lambda index: {"image": image_of(index), "label": tf.gather(labels, index)},
+        key_of=lambda index: {"index": index, "name": name_of(index)},
     )
 
 
-def array_source(name, class_names, images, labels, *, channels=None):
-    """A source of pictures that lie in memory.
+def check_labels(labels, classes, name_of):
+    """Raises a ValueError that names the first image whose label is not in 0..classes-1."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        index = tf.constant(wrong[0], tf.int64)
+        text = outside_classes(name_of(index), labels[wrong[0]], classes)
+        raise ValueError(text.numpy().decode())
+
+
+def outside_classes(name, label, classes):
+    """What is said of a label that is not in 0..classes-1, a string scalar.
 
     Args:
-        name: what to call it; picture 7 is named "NAME, image 7".
+        name: string scalar, the image's.
+        label: integer scalar.
+        classes: int.
+    """
+    label = tf.strings.as_string(label)
+    return tf.strings.join([name, " has the label ", label, f", outside the {classes} classes."])
+
+
+def array_source(name, class_names, images, labels, *, channels=None):
+    """A source of images that lie in memory.
+
+    Args:
+        name: what to call it; image 7 is named "NAME, image 7".
         class_names: one string a class.
         images: uint8 (N, H, W, C).
         labels: int64 (N,).
@@ -124,12 +158,13 @@ def array_source(name, class_names, images, labels, *, channels=None):
     Returns:
         A `Source`.
 
+    Raises:
+        ValueError: a label is outside the classes.
+
     Example:
 
     >>> array_source("noise", ["a", "b"], images, labels)
     """
-    from keras_regionvit.images.decode import with_channels
-
     images = tf.constant(images, tf.uint8)
     channels = channels or images.shape[-1]
     return indexed_source(
@@ -143,7 +178,7 @@ def array_source(name, class_names, images, labels, *, channels=None):
 
 
 def file_source(name, class_names, folder, files, labels, *, channels=3, multi_label=False):
-    """A source of picture files, read one at a time.
+    """A source of image files, read one at a time.
 
     Args:
         name: what to call it.
@@ -152,10 +187,13 @@ def file_source(name, class_names, folder, files, labels, *, channels=3, multi_l
         files: their paths within `folder`, strings.
         labels: int64 (N,), or float32 (N, classes) with `multi_label`.
         channels: 3 or 1.
-        multi_label: whether a picture may have any number of classes.
+        multi_label: whether an image may have any number of classes.
 
     Returns:
-        A `Source`; the name of a picture is its path.
+        A `Source`; the name of an image is its path.
+
+    Raises:
+        ValueError: a label is outside the classes.
     """
     names = tf.constant(files)
     folder = str(folder) + "/"
@@ -180,8 +218,6 @@ def multi_hot(labels, classes):
     >>> multi_hot([[0, 2], []], classes=3)
     array([[1., 0., 1.], [0., 0., 0.]], dtype=float32)
     """
-    import numpy as np
-
     rows = np.zeros((len(labels), classes), "float32")
     for row, numbers in zip(rows, labels, strict=True):
         row[list(numbers)] = 1

@@ -2,9 +2,11 @@
 
 import tensorflow as tf
 
+from training.data.sources.splits import names_of
 from training.data.sources.tfrecords import WINDOW, stream_source
 
-# ReaL gives a picture of ImageNet's validation split every label that fits it, or none.
+PREFIX = "tfds:"
+# ReaL gives an image of ImageNet's validation split every label that fits it, or none.
 SETS = {
     "imagenet2012": "label",
     "imagenet2012_real": "real_label",
@@ -14,7 +16,6 @@ SETS = {
     "oxford_iiit_pet": "label",
     "fashion_mnist": "label",
 }
-SPLITS = {"validation": ("validation", "test"), "test": ("test", "validation")}
 
 
 def open_tfds(name, split, *, data=None, channels=None, window=WINDOW):
@@ -22,14 +23,14 @@ def open_tfds(name, split, *, data=None, channels=None, window=WINDOW):
 
     `imagenet2012` and `imagenet2012_real` need ImageNet's archives in
     `DATA/downloads/manual`. The label of `imagenet2012_real` is a row with a one for each label
-    that fits, none for some pictures, which its makers leave out of the figure.
+    that fits, none for some images, which its makers leave out of the metric.
 
     Args:
         name: one of `SETS`.
-        split: "train", "validation" or "test"; of the latter two whichever the set has.
+        split: "train", "validation" or "test".
         data: TFDS' data folder, its usual one if None.
         channels: 3 or 1; the set's own if None.
-        window: encoded pictures that are kept to be shuffled.
+        window: encoded images that are kept to be shuffled.
 
     Returns:
         A `Source`.
@@ -43,19 +44,48 @@ def open_tfds(name, split, *, data=None, channels=None, window=WINDOW):
     50000
     """
     if name not in SETS:
-        raise ValueError(f"tfds: must be followed by one of {', '.join(SETS)}. Received: {name!r}")
+        raise ValueError(
+            f"{PREFIX} must be followed by one of {', '.join(SETS)}. Received: {name!r}"
+        )
     import tensorflow_datasets as tfds
 
     builder = tfds.builder(name, data_dir=data, file_format="tfrecord")
     prepare(builder)
-    found = next((s for s in SPLITS.get(split, (split,)) if s in builder.info.splits), None)
+    splits = builder.info.splits
+    found = next((part for part in names_of(split) if part in splits), None)
     if found is None:
         raise ValueError(
-            f"`split` must be one of {', '.join(builder.info.splits)} for {name}. "
-            f"Received: {split!r}"
+            f"`split` must be one of {', '.join(splits)} for {name}. Received: {split!r}"
         )
-    info, features, key = builder.info.splits[found], builder.info.features, SETS[name]
-    classes = features[key].feature if key == "real_label" else features[key]
+    features, key = builder.info.features, SETS[name]
+    several = key == "real_label"
+    classes = features[key].feature if several else features[key]
+    return stream_source(
+        f"{PREFIX}{name} {found}",
+        classes.names,
+        splits[found].filepaths,
+        splits[found].num_examples,
+        parser(features, key, classes.num_classes if several else None),
+        channels=channels or features["image"].shape[-1],
+        multi_label=several,
+        window=window,
+    )
+
+
+def parser(features, key, classes=None):
+    """A function that parses a set's records without decoding the image.
+
+    Args:
+        features: the set's `tfds.features.FeaturesDict`.
+        key: the feature with the label, or with a sequence of labels where `classes` is given.
+        classes: optional, how many classes a row of labels has.
+
+    Returns:
+        A function of a serialised record: {"image": string (), "label": int64 () or float32
+        (classes,)}.
+    """
+    import tensorflow_datasets as tfds
+
     partial = tfds.decode.PartialDecoding({"image": True, key: True})
     features = partial.extract_features(features)
     decoders = {"image": tfds.decode.SkipDecoding()}
@@ -63,21 +93,12 @@ def open_tfds(name, split, *, data=None, channels=None, window=WINDOW):
     def parse(record):
         example = features.deserialize_example(record, decoders=decoders)
         label = example[key]
-        if key == "real_label":
-            label = tf.reduce_max(tf.one_hot(label, classes.num_classes), axis=0)
+        if classes is not None:
+            label = tf.reduce_max(tf.one_hot(label, classes), axis=0)
             label = tf.maximum(label, 0.0)  # the greatest of nothing is minus infinity
         return {"image": example["image"], "label": label}
 
-    return stream_source(
-        f"tfds:{name} {found}",
-        classes.names,
-        info.filepaths,
-        info.num_examples,
-        parse,
-        channels=channels or features["image"].shape[-1],
-        multi_label=key == "real_label",
-        window=window,
-    )
+    return parse
 
 
 def prepare(builder):
@@ -93,5 +114,6 @@ def prepare(builder):
     except Exception as error:  # whatever the set's own script and the network raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"tfds:{builder.name} is not in {builder.data_path} and could not be prepared: {reason}"
+            f"{PREFIX}{builder.name} is not in {builder.data_path} and could not be prepared: "
+            f"{reason}"
         ) from error

@@ -1,4 +1,4 @@
-"""Pictures in TFRecord files: read as a stream, shuffled by file and within a window."""
+"""Images in TFRecord files: read as a stream, shuffled by file and within a window."""
 
 import os
 import struct
@@ -6,27 +6,26 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from training.data.sources.folders import SPLITS
-from training.data.sources.source import Source
+from training.data.sources.source import Source, class_info, outside_classes
+from training.data.sources.splits import names_of
 
 FILES_AT_ONCE = 16
 BLOCK = 8  # records taken from a file in turn
-WINDOW = 4096  # encoded pictures shuffled together
+WINDOW = 4096  # encoded images shuffled together
 
 
-def open_tfrecord(folder, split, *, classes, class_names=None, channels=3, window=WINDOW):
-    """The pictures of `folder/{split}*`, each a `tf.train.Example`.
+def open_tfrecord(folder, split, *, classes=None, channels=3, window=WINDOW):
+    """The images of `folder/{split}*`, each a `tf.train.Example`.
 
-    An example has `image/encoded`, the bytes of the picture, and `image/class/label`, an integer
+    An example has `image/encoded`, the bytes of the image, and `image/class/label`, an integer
     in [0, classes). Files are not compressed.
 
     Args:
         folder: where the files are.
         split: "train", "validation" or "test".
-        classes: how many; None to take it from `class_names`.
-        class_names: optional, one string a class.
+        classes: how many; they are named by their numbers.
         channels: 3 or 1.
-        window: encoded pictures that are kept to be shuffled.
+        window: encoded images that are kept to be shuffled.
 
     Returns:
         A `Source`. A label outside the classes is found when it is read.
@@ -39,10 +38,9 @@ def open_tfrecord(folder, split, *, classes, class_names=None, channels=3, windo
     >>> open_tfrecord("/imagenet", "train", classes=1000).count
     1281167
     """
-    if class_names is None:
-        if not classes:
-            raise ValueError("`classes` must be given for TFRecord files, which name no classes.")
-        class_names = [str(label) for label in range(classes)]
+    if not classes:
+        raise ValueError("`classes` must be given for TFRecord files, which name no classes.")
+    class_names = [str(label) for label in range(classes)]
     files = files_of(Path(folder), split)
     features = {
         "image/encoded": tf.io.FixedLenFeature((), tf.string),
@@ -66,7 +64,7 @@ def open_tfrecord(folder, split, *, classes, class_names=None, channels=3, windo
 
 def files_of(folder, split):
     """The files of a split, sorted."""
-    for name in (split, *SPLITS.get(split, ())):
+    for name in names_of(split):
         found = sorted(p for p in folder.glob(f"{name}*") if p.is_file())
         if found:
             return found
@@ -77,7 +75,7 @@ def count_records(path):
     """How many records a file has, from the lengths between them.
 
     Raises:
-        ValueError: the file is cut short or no TFRecord file.
+        ValueError: the file is cut short or not a TFRecord file.
 
     Example:
 
@@ -93,8 +91,8 @@ def count_records(path):
             count += 1
     if place > size:
         raise ValueError(
-            f"{path} is cut short, compressed or no TFRecord file: record {count - 1} ends beyond "
-            "its end."
+            f"{path} is cut short, compressed or not a TFRecord file: record {count - 1} ends "
+            "beyond its end."
         )
     return count
 
@@ -102,10 +100,7 @@ def count_records(path):
 def stream_source(
     name, class_names, files, count, parse, *, channels, multi_label=False, window=WINDOW
 ):
-    """A source of pictures that are read one after the other from TFRecord files.
-
-    With a seed the files are shuffled, then read `FILES_AT_ONCE` at a time, then records are
-    shuffled within windows; so the order is not quite an even draw, but follows from the seed.
+    """A source of labelled images that are read one after the other from TFRecord files.
 
     Args:
         name: what to call it.
@@ -114,11 +109,46 @@ def stream_source(
         count: how many records they have together.
         parse: function of a serialised record: {"image": string (), "label"}.
         channels: 3 or 1.
-        multi_label: whether labels are float32 (classes,).
-        window: records shuffled together.
+        multi_label: whether labels are float32 (classes,) instead of int64 ().
+        window: records shuffled together, see `record_stream`.
 
     Returns:
         A `Source`.
+    """
+    classes = len(class_names)
+
+    def key_of(record):
+        label = parse(record["record"])["label"]
+        right = [label]
+        if not multi_label:
+            text = outside_classes(record["name"], label, classes)
+            right = [tf.debugging.Assert((label >= 0) & (label < classes), [text])]
+        with tf.control_dependencies(right):
+            return {"index": tf.identity(record["index"]), "name": tf.identity(record["name"])}
+
+    return Source(
+        name=name,
+        info=class_info(class_names, channels=channels, multi_label=multi_label),
+        count=count,
+        records=record_stream(files, window),
+        example_of=lambda record: parse(record["record"]),
+        key_of=key_of,
+    )
+
+
+def record_stream(files, window):
+    """The records of TFRecord files in an order that follows from a seed.
+
+    The files are shuffled, then read `FILES_AT_ONCE` at a time, then records are shuffled within
+    windows; so the order is not quite an even draw.
+
+    Args:
+        files: paths.
+        window: records shuffled together.
+
+    Returns:
+        `Source.records`: a function that gives a `tf.data.Dataset` of {"record": string (), the
+        serialised record, "index": int64 (), "name": string ()}.
     """
     paths = tf.constant([str(file) for file in files])
 
@@ -148,26 +178,18 @@ def stream_source(
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
+        return shuffled_windows(stream, window, seeds[1])
 
-        def shuffled(number, taken):
-            seed = tf.random.experimental.stateless_fold_in(seeds[1], number)
-            places = tf.range(tf.size(taken["index"]))
-            places = tf.random.experimental.stateless_shuffle(places, seed)
-            return tf.nest.map_structure(lambda field: tf.gather(field, places), taken)
+    return records
 
-        return stream.batch(window).enumerate().map(shuffled).unbatch()
 
-    return Source(
-        name=name,
-        class_names=tuple(class_names),
-        count=count,
-        multi_label=multi_label,
-        channels=channels,
-        records=records,
-        image_of=lambda record: parse(record["record"])["image"],
-        facts_of=lambda record: {
-            "label": parse(record["record"])["label"],
-            "index": record["index"],
-            "name": record["name"],
-        },
-    )
+def shuffled_windows(stream, window, seed):
+    """A dataset's elements, dicts of tensors with an "index", shuffled within windows."""
+
+    def shuffled(number, taken):
+        places = tf.range(tf.size(taken["index"]))
+        seed_of_window = tf.random.experimental.stateless_fold_in(seed, number)
+        places = tf.random.experimental.stateless_shuffle(places, seed_of_window)
+        return tf.nest.map_structure(lambda field: tf.gather(field, places), taken)
+
+    return stream.batch(window).enumerate().map(shuffled).unbatch()

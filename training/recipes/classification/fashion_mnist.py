@@ -7,18 +7,18 @@ Cost: 18 epochs of 60,000 images; 49 minutes.
 Expected: 91.6% of the 10,000 test images with seed 0.
 """
 
-from training.recipes.classification.quickstart import RECIPE as QUICKSTART
-from training.recipes.schema import Recipe
+import dataclasses
 
-RECIPE = Recipe(
-    **{
-        **vars(QUICKSTART),
-        "name": "fashion_mnist",
-        "data": "fashion_mnist",
-        "epochs": 18,
-        "batch_size": 100,
-        "rate_batch": 100,
-        "warmup_epochs": 1,
-        "deterministic": False,
+from training.recipes.classification.quickstart import RECIPE as QUICKSTART
+
+RECIPE = dataclasses.replace(QUICKSTART, name="fashion_mnist").with_values(
+    {
+        "data.source": "fashion_mnist",
+        "data.batch_size": 100,
+        "optimizer.base_batch_size": 100,
+        "schedule.epochs": 18,
+        "schedule.warmup_epochs": 1,
+        "compute.deterministic": False,
+        "classification.showcase": False,
     }
 )

@@ -12,18 +12,14 @@ position bias tables are resized (bicubic). Evaluation crops the centre 384 of a
 384.
 """
 
-from training.recipes.schema import Recipe
+from training.recipes.classification import ClassificationRecipe
+from training.recipes.sections import Data, Evaluate, Model, Optimizer, Schedule
 
-RECIPE = Recipe(
+RECIPE = ClassificationRecipe(
     "finetune384",
-    data="tfds:imagenet2012",
-    needs_weights=True,
-    image_size=384,
-    crop_ratio=1.0,
-    batch_size=1024,
-    epochs=30,
-    warmup_epochs=0,
-    learning_rate=0.0002,
-    rate_batch=1024,
-    weight_decay=1e-8,
+    Data("tfds:imagenet2012", image_size=384, batch_size=1024),
+    Model(needs_weights=True),
+    optimizer=Optimizer(learning_rate=0.0002, base_batch_size=1024, weight_decay=1e-8),
+    schedule=Schedule(epochs=30, warmup_epochs=0),
+    evaluate=Evaluate(crop_ratio=1.0),
 )

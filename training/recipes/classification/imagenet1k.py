@@ -1,8 +1,8 @@
 """RegionViT on ImageNet-1K from scratch, as the paper trained it.
 
-Command: python -m training.train --recipe imagenet1k --set variant=small
-Hardware: the paper used 32 GPUs; `--set batch_size=512` (the rate follows) or `accumulation`
-where memory is short.
+Command: python -m training.train --recipe imagenet1k --set model.variant=small
+Hardware: the paper used 32 GPUs; `--set data.batch_size=512` (the rate follows) or
+`--set optimizer.accumulation=8` where memory is short.
 Cost: 300 epochs of 1,281,167 images; on one data-centre GPU weeks.
 Expected: top-1 of the paper's Table 3: tiny 80.4, tiny_plus 81.5, small 82.6, small_plus 83.3,
 medium 83.1, medium_plus 83.4, base 83.2, base_plus 83.8. Not yet run here.
@@ -11,6 +11,7 @@ without instance repetition. The floor of 1e-5, clipping (none) and what decays 
 the rate changes by epochs, as timm has it.
 """
 
-from training.recipes.schema import Recipe
+from training.recipes.classification import ClassificationRecipe
+from training.recipes.sections import Data
 
-RECIPE = Recipe("imagenet1k", data="tfds:imagenet2012")
+RECIPE = ClassificationRecipe("imagenet1k", Data("tfds:imagenet2012"))

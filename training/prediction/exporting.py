@@ -1,0 +1,76 @@
+"""What `training.export` does: a model opened, its SavedModel written."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_regionvit.export import export_saved_model
+from keras_regionvit.images.decode import MAX_PIXELS
+from keras_regionvit.variants import VARIANTS
+from training.prediction.opened import open_keras, open_variant, read_labels
+
+ABOUT = ("source", "recipe", "metrics", "seed", "revision")  # what a card keeps of a model
+
+
+def export(
+    *,
+    model,
+    output,
+    labels=None,
+    weights="imagenet",
+    image_size=None,
+    crop_ratio=None,
+    max_pixels=None,
+    tensors=False,
+    **settings,
+):
+    """Writes the SavedModel of a `.keras` file, a run or a variant.
+
+    Args:
+        model: name of one of them.
+        output: the folder to make.
+        labels: optional file with the names of the classes, one a line; of a run its own without.
+        weights: of a variant: "imagenet", "none" or a file.
+        image_size: of a variant, or of a model for any size; 224 without.
+        crop_ratio: share of the shorter side that is kept; the run's, or 0.875, without.
+        max_pixels: larger images are not decoded.
+        tensors: whether it takes tensors alone; how they are made of images, the card says.
+        **settings: others of `export_saved_model`.
+
+    Returns:
+        `output`, a `Path`.
+
+    Raises:
+        ValueError: the model, its labels or a setting do not fit.
+        OSError: the folder cannot be written.
+
+    Example:
+
+    >>> export(model="runs/quickstart", output="serving/quickstart/1")
+    """
+    if model in VARIANTS and not Path(model).exists():
+        opened = open_variant(model, weights, image_size)
+    else:
+        opened = open_keras(model)
+    card = {key: getattr(opened, key) for key in ABOUT}
+    asked = {"size": image_size, "crop_ratio": crop_ratio, "max_pixels": max_pixels or MAX_PIXELS}
+    preprocessing = None
+    if not tensors:
+        preprocessing = opened.preprocessing(**asked)
+    else:
+        with contextlib.suppress(ValueError):
+            card["preprocessing"] = dataclasses.asdict(opened.preprocessing(**asked))
+    try:
+        export_saved_model(
+            opened.model,
+            output,
+            read_labels(labels) if labels else opened.labels,
+            preprocessing=preprocessing,
+            card=card,
+            **settings,
+        )
+    except tf.errors.OpError as error:  # of a full disk, among others
+        raise OSError((error.message or type(error).__name__).splitlines()[0]) from error
+    return Path(output)

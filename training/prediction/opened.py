@@ -1,0 +1,236 @@
+"""What `--model` names, opened: a `.keras` file, the folder of a run, a variant; and its record."""
+
+import contextlib
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import keras_regionvit
+from keras_regionvit.export import LABELS, Preprocessing
+from keras_regionvit.export.signatures import classifier_layers
+from keras_regionvit.variants import VARIANTS
+from keras_regionvit.weights.pretrained import check_weights, load_weights
+from training.runs.folder import RECORD, REPORT
+
+MODEL, SAVED_MODEL = "model.keras", Path("saved_model", "1")  # in the folder of a run
+METRICS = ("accuracy", "top5_accuracy", "auc", "loss")  # of a report, that a card keeps
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A Keras model and what is known of it.
+
+    Attributes:
+        name: what `--model` was.
+        model: a `keras.Model`, a classifier.
+        source: where it comes from, in words.
+        recipe: the run's recipe, plain data as in `run.json`; this and the others are `None` where
+            they are not known.
+        metrics: the run's metrics on held-out images, a dict.
+        seed: the run's seed.
+        revision: git revision of the code that trained it.
+        labels: names of the classes.
+        crop_ratio: share of the shorter side that the run's evaluation keeps.
+    """
+
+    name: str
+    model: Any
+    source: str
+    recipe: dict | None = None
+    metrics: dict | None = None
+    seed: int | None = None
+    revision: str | None = None
+    labels: list[str] | None = None
+    crop_ratio: float | None = None
+
+    def preprocessing(self, *, size=None, crop_ratio=None, **settings):
+        """What becomes of an image before the model, as evaluation has it.
+
+        A model with layers before its backbone normalises by itself and takes pixels on 0..255.
+
+        Args:
+            size: side of the images, of a model for any size; 224 without.
+            crop_ratio: share of the shorter side that is kept; by default the run's own, or 0.875.
+            **settings: others of `Preprocessing`.
+
+        Returns:
+            A `Preprocessing`.
+
+        Raises:
+            ValueError: the model does not take squares, its statistics are not known, or a
+                setting is out of range.
+        """
+        height, width, channels = self.model.input.shape[1:]
+        if height != width and size is None:
+            raise ValueError(
+                f"--model {self.name} takes images {height} x {width}, not squares; "
+                "training.export takes it with --tensors."
+            )
+        if classifier_layers(self.model)[0]:
+            settings |= pixels(channels)
+        elif channels != 3:
+            raise ValueError(
+                f"--model {self.name} takes images of {channels} channels and does not normalise "
+                "them; their mean and standard deviation are not known."
+            )
+        crop_ratio = crop_ratio or self.crop_ratio
+        if crop_ratio:
+            settings["crop_ratio"] = crop_ratio
+        return Preprocessing(size or height or 224, **settings)
+
+
+def pixels(channels):
+    """The `mean` and `std` of a model that takes pixels on 0..255."""
+    return {"mean": (0.0,) * channels, "std": (1.0,) * channels}
+
+
+def open_keras(name):
+    """Opens a `.keras` file, or that of a run.
+
+    Args:
+        name: path of the file or folder.
+
+    Returns:
+        An `Opened`. Of a run's model the record is read, too.
+
+    Raises:
+        ValueError: there is no such model, or it cannot be read.
+
+    Example:
+
+    >>> open_keras("runs/quickstart").labels[0]
+    'T-shirt/top'
+    """
+    path = Path(name)
+    record = {}
+    if path.is_dir():
+        record = record_of(path)
+        path /= MODEL
+    elif (path.parent / RECORD).is_file():
+        record = record_of(path.parent)
+    if not path.is_file():
+        raise ValueError(
+            f"--model {name} is neither a .keras file, nor the folder of a finished run, "
+            f"nor one of {', '.join(VARIANTS)}."
+        )
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # of whatever kind the file makes Keras raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"--model {path} cannot be read: {reason}") from None
+    classifier_layers(model)
+    return Opened(str(name), model, str(name), **record)
+
+
+def open_variant(name, weights, size=None):
+    """Builds a variant for ImageNet-1K and loads its weights.
+
+    Args:
+        name: of the variant.
+        weights: "imagenet", "none" for random ones, or a file.
+        size: height and width of the images; 224 without.
+
+    Returns:
+        An `Opened`.
+
+    Raises:
+        ValueError: there is no such variant, or the weights cannot be read.
+
+    Example:
+
+    >>> open_variant("small", "imagenet")
+    """
+    given, size = None if weights == "none" else weights, size or 224
+    check_weights(given, name, channels=3, classes=1000, activation="softmax")
+    backbone = keras_regionvit.RegionViTBackbone.from_variant(name, input_shape=(size, size, 3))
+    model = keras_regionvit.build_classifier(backbone, name=f"regionvit_{name}")
+    if given is not None:
+        load_weights(model, given, name)
+    return Opened(name, model, f"{name}, weights {weights}")
+
+
+def record_of(folder):
+    """What a run's folder says of its model.
+
+    Args:
+        folder: the run's folder.
+
+    Returns:
+        A dict of `recipe`, `seed`, `revision`, `crop_ratio`; of a run that is finished also
+        `metrics` and `labels`.
+
+    Raises:
+        ValueError: it is not the folder of a run, or `run.json` is damaged.
+
+    Example:
+
+    >>> record_of("runs/quickstart")["seed"]
+    0
+    """
+    folder = Path(folder)
+    record = _read(folder)
+    found = {key: record.get(key) for key in ("recipe", "seed", "revision")}
+    found["crop_ratio"] = crop_ratio_of(folder)
+    with contextlib.suppress(OSError, ValueError):  # a run that is not finished has neither
+        report = json.loads((folder / REPORT).read_text("utf-8"))
+        found["metrics"] = {key: report[key] for key in METRICS if key in report}
+        found["labels"] = read_labels(folder / SAVED_MODEL / LABELS)
+    return found
+
+
+def crop_ratio_of(folder):
+    """Share of the shorter side that a run's evaluation keeps, from its `run.json`.
+
+    Args:
+        folder: the run's folder.
+
+    Raises:
+        ValueError: it is not the folder of a run, or `run.json` is damaged.
+
+    Example:
+
+    >>> crop_ratio_of("runs/quickstart")
+    1.0
+    """
+    ratio = crop_ratio_in(_read(Path(folder))["recipe"])
+    if ratio is None:
+        raise ValueError(f"{Path(folder, RECORD)} is damaged: it has no `crop_ratio`.")
+    return ratio
+
+
+def crop_ratio_in(recipe):
+    """The crop ratio in a recipe of plain data, with sections or, as of version 0.1, without."""
+    try:
+        return float(recipe.get("evaluate", recipe)["crop_ratio"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def read_labels(path):
+    """The names of classes in a text file, one a line.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        return Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ValueError(f"the names of the classes in {path} cannot be read: {reason}") from None
+
+
+def _read(folder):
+    """The dict of a run's `run.json`, which has a `recipe`."""
+    path = folder / RECORD
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except OSError:
+        raise ValueError(f"{folder} is not the folder of a run: no {RECORD} in it.") from None
+    except ValueError:
+        raise ValueError(f"{path} is damaged: it is not JSON.") from None
+    if not isinstance(record, dict) or not isinstance(record.get("recipe"), dict):
+        raise ValueError(f"{path} is damaged: it has no `recipe`.")
+    return record
