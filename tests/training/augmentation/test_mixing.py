@@ -10,7 +10,7 @@ from training.augmentation.pixels import paste
 
 
 @pytest.mark.parametrize("batch", [7, 1])
-@pytest.mark.parametrize("settings", [{}, {"mixup": 0}, {"cutmix": 0}, {"probability": 0.5}])
+@pytest.mark.parametrize("settings", [{}, {"mixup": 0}, {"cutmix": 0}])
 def test_label_mass_is_pixel_mass(batch, settings):
     """Each image has one value and one class of its own: the mean value is the label's."""
     mix = tf.function(augmentation.batch_augmentation(**settings))
@@ -62,5 +62,5 @@ def test_paste():
 
 def test_nothing_to_mix():
     images, labels = tf.zeros((2, 3, 3, 1)), tf.eye(2)
-    for settings in ({"mixup": 0, "cutmix": 0}, {"probability": 0}):
-        assert augmentation.batch_augmentation(**settings)(images, labels, [0, 1])[0] is images
+    mix = augmentation.batch_augmentation(mixup=0, cutmix=0)
+    assert mix(images, labels, [0, 1])[0] is images
