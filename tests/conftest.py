@@ -1,3 +1,4 @@
+import collections
 import gzip
 import json
 import os
@@ -9,6 +10,17 @@ import keras
 import pytest
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+def pytest_configure(config):
+    """Lets `pytest -n 2 --dist loadfile` take the files in the order given below."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests go first, so that no process waits for them at the end."""
+    slow = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])  # a stable sort: else the order stays
 
 
 @pytest.fixture(scope="session")
