@@ -14,6 +14,8 @@ from keras_regionvit.models import (
     RegionViTTinyPlus,
 )
 from keras_regionvit.tasks.classification import build_classifier
+from keras_regionvit.tasks.detection.retinanet import RetinaNet
+from keras_regionvit.tasks.segmentation import SemanticFPN
 from keras_regionvit.variants import list_models
 from keras_regionvit.version import VERSION
 from keras_regionvit.weights.loading import load_official_weights, official_state_dict
@@ -30,6 +32,8 @@ __all__ = [
     "RegionViTSmallPlus",
     "RegionViTTiny",
     "RegionViTTinyPlus",
+    "RetinaNet",
+    "SemanticFPN",
     "build_classifier",
     "decode_predictions",
     "list_models",

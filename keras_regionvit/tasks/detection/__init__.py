@@ -1,0 +1,1 @@
+"""Object detection: anchors, boxes, matching, losses, suppression and the detectors."""
