@@ -131,16 +131,38 @@ def _fused(levels, width, policy):
             )(x)
             x = keras.layers.ReLU(dtype=policy, name=f"head{level}_relu{i}")(x)
             if level > finest:
-                doubling = keras.layers.UpSampling2D(
-                    2, interpolation="bilinear", dtype=policy, name=f"head{level}_up{i}"
-                )
-                x = doubling(x)
+                x = Doubled(dtype=policy, name=f"head{level}_up{i}")(x)
         if total is None:
             total = x
         else:
             x = ResizeAs(dtype=policy, name=f"head{level}_resize")([x, total])
             total = keras.layers.Add(dtype=policy, name=f"head_sum{level}")([total, x])
     return total
+
+
+@keras.saving.register_keras_serializable(package="keras_regionvit")
+class Doubled(keras.layers.Layer):
+    """A map of twice the height and width, bilinear, corners not aligned.
+
+    `keras.layers.UpSampling2D` of Keras 3.15 does the same, but not where the size is open.
+
+    Input shape: (B, h, w, C). Output shape: (B, 2 * h, 2 * w, C).
+
+    Example:
+
+    >>> Doubled()(keras.ops.ones((1, 3, 4, 8))).shape
+    TensorShape([1, 6, 8, 8])
+    """
+
+    def call(self, inputs):
+        """The larger map."""
+        _, height, width, _ = ops.shape(inputs)
+        return _bilinear(inputs, 2 * height, 2 * width)
+
+    def compute_output_shape(self, input_shape):
+        """Twice the height and width, where they are known."""
+        batch, *sizes, channels = input_shape
+        return (batch, *(size and 2 * size for size in sizes), channels)
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -158,15 +180,23 @@ class ResizeAs(keras.layers.Layer):
     def call(self, inputs):
         """The resized map."""
         maps, other = inputs
-        size = ops.shape(other)[1:3]
-        if tuple(maps.shape[1:3]) == tuple(other.shape[1:3]) and None not in maps.shape[1:3]:
-            return maps
-        return ops.image.resize(maps, size, interpolation="bilinear")
+        return _bilinear(maps, *ops.shape(other)[1:3])
 
     def compute_output_shape(self, input_shape):
         """The sizes of the one, the channels of the other."""
         maps, other = input_shape
         return (maps[0], *other[1:3], maps[3])
+
+
+def _bilinear(maps, height, width):
+    """Maps (B, h, w, C) resized to (B, height, width, C)."""
+    if maps.shape[1:3] == (height, width):
+        return maps
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf  # `ops.image.resize` of Keras 3.15 refuses sizes that are tensors
+
+        return ops.cast(tf.image.resize(maps, (height, width)), maps.dtype)
+    return ops.image.resize(maps, (height, width), interpolation="bilinear")
 
 
 def _check(settings):
