@@ -63,11 +63,13 @@ def load_keras_file(model, path, *, any_classes=False):
         try:
             source = _weights_in(path, folder)
             check_tables(source)
-            model.save_weights(merged)
-            with h5py.File(source) as theirs, h5py.File(merged, "r+") as mine:
-                found, wanted = _of_layers(theirs), _of_layers(mine)
-                kept = _head_of_other_classes(found, wanted) if any_classes else ()
-                _merge(mine, found, wanted, kept)
+            with h5py.File(source) as theirs:
+                found = _of_layers(theirs)
+                model.save_weights(merged)
+                with h5py.File(merged, "r+") as mine:
+                    wanted = _of_layers(mine)
+                    kept = _head_of_other_classes(found, wanted) if any_classes else ()
+                    _merge(mine, found, wanted, kept)
             model.load_weights(merged)
         except Exception as error:  # of whatever kind a damaged file makes zipfile and h5py raise
             raise ValueError(
