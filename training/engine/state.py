@@ -69,12 +69,16 @@ class TrainState:
         Raises:
             ValueError: the file is damaged or of another model, optimizer or version.
         """
-        if isinstance(checkpoint.read_position(path)["sums"], list):
+        position = checkpoint.read_position(path)
+        if isinstance(position.get("sums"), list):
             raise ValueError(
                 f"{path} was written by version 0.1.0 before its runs had tasks; finish the run "
                 "with that code, or begin a new one with --weights and its model.keras."
             )
-        self.move_to(checkpoint.restore(path, self.variables()))
+        if not _is_position(position):
+            raise ValueError(f"{path} is damaged: how far its training has come makes no sense.")
+        checkpoint.restore(path, self.variables())
+        self.move_to(position)
 
     @contextlib.contextmanager
     def averaged(self):
@@ -88,6 +92,25 @@ class TrainState:
         finally:
             for variable, value in zip(trained, own, strict=False):
                 variable.assign(value)
+
+
+def _is_position(position):
+    """Whether it is what `TrainState.position` gives."""
+
+    def are_numbers(values):
+        return isinstance(values, dict) and all(
+            isinstance(value, (int, float)) and not isinstance(value, bool)
+            for value in values.values()
+        )
+
+    step, history = position.get("step"), position.get("history")
+    return (
+        type(step) is int
+        and step >= 0
+        and are_numbers(position.get("sums"))
+        and isinstance(history, list)
+        and all(map(are_numbers, history))
+    )
 
 
 def make_train_state(task, info, steps_per_epoch, strategy):
