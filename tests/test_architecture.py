@@ -60,7 +60,8 @@ ELSEWHERE = {
     "matplotlib": ({"visualize"}, "lazily"),
     "h5py": ({"weights"}, "lazily"),
 }
-TENSORFLOW_TASKS: set[str] = set()  # files of tasks that run on TensorFlow alone, and say so
+# Files of tasks that use TensorFlow where it runs, and say why.
+TENSORFLOW_TASKS = {"keras_regionvit/tasks/segmentation.py"}
 TRAINING_ONLY = {"keras_cv", "tensorflow_datasets"}
 LIGHT = {"console", "schedules", "optimizers"}  # of training: as the package, but for functions
 COMMANDS = ("train", "evaluate", "export", "predict")  # start without what takes seconds to import

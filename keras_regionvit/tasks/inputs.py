@@ -80,11 +80,15 @@ class PadToMultiple(keras.layers.Layer):
     def call(self, inputs):
         """The image with its zeros."""
         _, height, width, _ = ops.shape(inputs)
-        return pad(inputs, 0, -height % self.divisor, 0, -width % self.divisor)
+        return pad(inputs, 0, self._lacking(height), 0, self._lacking(width))
+
+    def _lacking(self, size):
+        # not `-size % divisor`, shorter: tf2onnx 1.17 gets remainders of negative numbers wrong
+        return (self.divisor - size % self.divisor) % self.divisor
 
     def compute_output_shape(self, input_shape):
         """Rounded up where it is known."""
-        sizes = (s if s is None else s + -s % self.divisor for s in input_shape[1:3])
+        sizes = (s if s is None else s + self._lacking(s) for s in input_shape[1:3])
         return (input_shape[0], *sizes, input_shape[3])
 
     def get_config(self):

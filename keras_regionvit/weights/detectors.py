@@ -1,8 +1,6 @@
-"""Names and layouts of the official detectors' checkpoints beyond their backbone.
+"""Names in the official detectors' checkpoints beyond their backbone.
 
 The keys on this side are Keras variable paths such as "fpn_lateral3/kernel".
-
-D channels of a detector's map, A anchors a place, K classes.
 """
 
 import re
@@ -10,10 +8,16 @@ import re
 from keras_regionvit.tasks import fpn
 from keras_regionvit.tasks.detection import heads, retinanet
 
-# Buffers that files may hold and that follow from the model's arguments here.
-BUFFERS = r"(.+\.)?cell_anchors\.\d+|pixel_mean|pixel_std"
+# What files may hold and what follows from the arguments here, or belongs to a classifier.
+IGNORED = r"(.+\.)?cell_anchors\.\d+|backbone\.bottom_up\.model\.(norm|head)\.\w+"
 # What depends on the number of classes.
 OF_CLASSES = ("head.cls_score.",)
+# What the released detectors subtract from and divide red, green and blue by, on 0..255: the
+# figures of ImageNet with blue first. Their files may lack them.
+STATISTICS = {
+    "pixel_mean": (103.53, 116.28, 123.675),
+    "pixel_std": (57.375, 57.12, 58.395),
+}
 
 _NUMBER = r"(\d+)"
 _MODULES = (
@@ -57,24 +61,3 @@ def official_key(path):
         if found := re.fullmatch(pattern.format(_NUMBER), module):
             return f"{name(*found.groups())}.{_LEAVES[leaf]}"
     raise KeyError(path)
-
-
-def official_shape(key, shape):
-    """The shape in official files of a variable of `shape`."""
-    if key in _STATISTICS.values():
-        return (*shape, 1, 1)
-    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else tuple(shape)
-
-
-def to_keras(array, shape):
-    """An official tensor in the layout of its Keras variable of `shape`."""
-    if array.ndim == 4:
-        return array.transpose(2, 3, 1, 0)  # (out, in, kh, kw) -> (kh, kw, in, out)
-    return array.reshape(shape)
-
-
-def to_official(key, array):
-    """The inverse of `to_keras`."""
-    if array.ndim == 4:
-        return array.transpose(3, 2, 0, 1)
-    return array.reshape(official_shape(key, array.shape))

@@ -1,6 +1,7 @@
 """Official checkpoints into a model, strictly, and back."""
 
 import os
+import re
 
 import keras
 import numpy as np
@@ -8,8 +9,11 @@ import numpy as np
 from keras_regionvit.backbone import SWITCHES, RegionViTBackbone
 from keras_regionvit.files import one_line
 from keras_regionvit.tasks.classification import HEAD, NORM
+from keras_regionvit.tasks.detection.retinanet import RetinaNet
 from keras_regionvit.weights import official
 from keras_regionvit.weights.arrays import floats
+from keras_regionvit.weights.detectors import IGNORED, OF_CLASSES, STATISTICS
+from keras_regionvit.weights.detectors import official_key as official_detector_key
 from keras_regionvit.weights.torch_file import read_torch_file
 from keras_regionvit.weights.torch_objects import short
 
@@ -22,14 +26,18 @@ def load_official_weights(model, source, *, skip_head=False):
 
     Args:
         model: a `RegionViTBackbone`, or a model of this package that holds one.
-        source: path of an official `.pth`, or a dictionary of arrays under official keys. Of a
-            detector (keys under `backbone.bottom_up.model.`) the backbone is taken. A model
-            without a head ignores `head.*`, a bare backbone also `norm.*`.
-        skip_head: leave the classifier's last layer as it is.
+        source: path of an official `.pth`, or a dictionary of arrays under official keys. A
+            detector takes that of a detector (keys under `backbone.bottom_up.model.`) whole; any
+            other model takes the backbone of it. A model without a head ignores `head.*`, a bare
+            backbone also `norm.*`.
+        skip_head: leave the layer as it is that tells classes apart. That of a detector is left
+            also where the source has another number of classes.
 
     Returns:
-        Official keys that the source lacks and need not have: pyramid norms, which become the
-        identity, and PEG, which becomes zero.
+        Official keys whose variables the source did not give: pyramid norms, which become the
+        identity, PEG, which becomes zero, the statistics of pixels of a detector with
+        `include_preprocessing`, which become those of the released ones; and the layer that was
+        left as it is, of a detector.
 
     Raises:
         ValueError: `model` holds no backbone, keys are missing, unexpected or misshapen, or an
@@ -67,18 +75,17 @@ def load_official_arrays(model, arrays, origin, *, skip_head=False):
     for key in arrays:
         if not isinstance(key, str):
             raise ValueError(f"{origin} must have texts as keys. Received: {_kind_of(key)}")
-    prefix = official.DETECTOR_PREFIX
-    if any(key.startswith(prefix) for key in arrays):
-        arrays = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
     variables = _official_variables(model)
-    ignored = {key.split(".")[0] for key in ("norm.weight", "head.weight") if key not in variables}
-    if skip_head:
-        variables = {k: v for k, v in variables.items() if not k.startswith("head.")}
-        ignored.add("head")
+    prefix = official.DETECTOR_PREFIX
+    detector = any(key.startswith(prefix) for key in variables)
+    if not detector and any(key.startswith(prefix) for key in arrays):
+        arrays = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    left = _left_out(variables, arrays, detector, skip_head)
+    variables = {k: v for k, v in variables.items() if k not in left}
     arrays = {
         k: floats(v, f"{origin}: {short(k)}")
         for k, v in arrays.items()
-        if k.split(".")[0] not in ignored
+        if k not in left and not _is_ignored(k, variables, detector)
     }
     absent = [key for key in variables if key not in arrays]
     _check_fit(arrays, variables, f"{origin} does not fit the model {model.name!r}")
@@ -92,7 +99,28 @@ def load_official_arrays(model, arrays, origin, *, skip_head=False):
         values[key] = floats(value, f"{origin}: {short(key)}", variable.dtype)
     for key, variable in variables.items():
         variable.assign(values[key])
-    return absent
+    return absent + (left if detector else [])
+
+
+def _left_out(variables, arrays, detector, skip_head):
+    """The keys of the layer that tells classes apart, if it is to stay as it is."""
+    if not detector:
+        return ["head.weight", "head.bias"] if skip_head else []
+    left = [key for key in variables if key.startswith(OF_CLASSES)]
+    fits = all(
+        np.shape(arrays[key]) == official.official_shape(key, tuple(variables[key].shape))
+        for key in left
+        if key in arrays
+    )
+    return left if skip_head or not fits else []
+
+
+def _is_ignored(key, variables, detector):
+    """Whether an array belongs to a part that the model does without."""
+    if detector:
+        return re.fullmatch(IGNORED, key) or (key in STATISTICS and key not in variables)
+    part = key.split(".")[0]
+    return part in (NORM, "head") and f"{part}.weight" not in variables
 
 
 def _kind_of(key):
@@ -144,16 +172,17 @@ def official_state_dict(model):
 
 def _official_variables(model):
     """`{official key: variable}` of the backbone and, where there are, the norm and the head."""
-    layers = model._flatten_layers()
-    backbones = [layer for layer in layers if isinstance(layer, RegionViTBackbone)]
+    layers = [*model._flatten_layers(), getattr(model, "backbone", None)]
+    backbones = {id(layer): layer for layer in layers if isinstance(layer, RegionViTBackbone)}
     if len(backbones) != 1:
         raise ValueError(
             "`model` must be a RegionViTBackbone or hold exactly one. "
             f"Received: {model.name!r}, which holds {len(backbones)}"
         )
-    backbone = backbones[0]
+    (backbone,) = backbones.values()
+    own = {id(variable) for variable in backbone.weights}
     variables = list(backbone.weights)
-    if model is not backbone:
+    if model is not backbone and not isinstance(model, RetinaNet):
         for layer in model.layers:
             if layer.name in (NORM, HEAD):
                 variables += layer.weights
@@ -166,7 +195,14 @@ def _official_variables(model):
             )
     first_level = backbone.patch_size.bit_length() - 1
     try:
-        return {official.official_key(v.path, backbone.stem, first_level): v for v in variables}
+        named = {official.official_key(v.path, backbone.stem, first_level): v for v in variables}
+        if not isinstance(model, RetinaNet):
+            return named
+        beside = [v for v in model.weights if id(v) not in own]
+        return {
+            **{official.DETECTOR_PREFIX + key: v for key, v in named.items()},
+            **{official_detector_key(v.path): v for v in beside},
+        }
     except KeyError as error:
         raise ValueError(
             f"`model` must be made of the parts that the official release has names for: its "

@@ -21,11 +21,13 @@ from keras_regionvit.backbone import (
 from keras_regionvit.layers.stage import ENCODER, PEG_NAME
 from keras_regionvit.tasks.classification import HEAD, NORM
 from keras_regionvit.weights import resize
+from keras_regionvit.weights.detectors import STATISTICS
 
 # Official files list the downsampling weights twice: `proj` and `proj_cls` are one module.
 _TWIN = (".block.0.proj.", ".block.0.proj_cls.")
 DETECTOR_PREFIX = "backbone.bottom_up.model."
 
+_DETECTOR = r"backbone\.(fpn_|top_block)|head\.(cls|bbox)_(subnet|score|pred)"
 _DENSE = r"(qkv|attn\.proj|fc1|fc2|head)\.weight$"
 _KIND = {"kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}
 _NUMBER = r"(\d+)"
@@ -80,17 +82,30 @@ def twin_keys(key):
 
 
 def is_optional(key):
-    """Whether official files may lack `key`: pyramid norms and PEG."""
-    return re.fullmatch(r"norm\d+\.(weight|bias)|layers\.\d+\.peg\.weight", key) is not None
+    """Whether official files may lack `key`: pyramid norms, PEG and a detector's statistics."""
+    key = key.removeprefix(DETECTOR_PREFIX)
+    known = r"norm\d+\.(weight|bias)|layers\.\d+\.peg\.weight|pixel_(mean|std)"
+    return re.fullmatch(known, key) is not None
 
 
 def optional_value(key, shape):
-    """What an absent optional variable becomes: a norm the identity, a PEG zero."""
+    """What an absent optional variable becomes: a norm the identity, a PEG zero.
+
+    The statistics of pixels become those of the released detectors.
+    """
+    key = key.removeprefix(DETECTOR_PREFIX)
+    if key in STATISTICS:
+        return np.reshape(STATISTICS[key], shape)
     return np.full(shape, 1.0 if key.startswith("norm") and key.endswith("weight") else 0.0)
 
 
 def _layout(key):
     """How the tensor of an official key is laid out."""
+    key = key.removeprefix(DETECTOR_PREFIX)
+    if key in STATISTICS:
+        return "statistic"
+    if re.match(_DETECTOR, key):
+        return "convolution" if key.endswith("weight") else "vector"
     if key.endswith(".rel_pos"):
         return "table"
     if re.fullmatch(r"layers\.\d+\.(peg|block\.0\.proj\.2)\.weight", key):
@@ -107,6 +122,8 @@ def official_shape(key, shape):
     layout = _layout(key)
     if layout == "map norm":
         return (1, *shape, 1, 1)
+    if layout == "statistic":
+        return (*shape, 1, 1)
     if layout == "depthwise":
         return (shape[2] * shape[3], 1, *shape[:2])
     if layout == "convolution":
@@ -119,7 +136,7 @@ def fits(key, found, shape):
     expected = official_shape(key, shape)
     if len(found) != len(expected):
         return False
-    if key == "cls_token.proj.weight":
+    if key.endswith("cls_token.proj.weight"):
         return found[:2] == expected[:2] and found[2] == found[3] > 0
     if _layout(key) == "table":
         side = math.isqrt(found[1])
@@ -144,7 +161,7 @@ def to_keras(key, array, shape):
         plain = _shift_table(array.reshape(-1, side, side), forward=True)
         return resize.resize_table(plain.reshape(array.shape), shape)
     if layout == "convolution":
-        if key.startswith("cls_token."):
+        if key.endswith("cls_token.proj.weight"):
             array = resize.resize_bicubic(array, shape[:2])
         return array.transpose(2, 3, 1, 0)  # (out, in, kh, kw) -> (kh, kw, in, out)
     if layout == "depthwise":  # (C * K, 1, kh, kw) -> (kh, kw, C, K)
