@@ -1,8 +1,16 @@
 """Images that cannot be read: named in the error, or left out and counted."""
 
 import collections
+import os
 
 import tensorflow as tf
+
+from training.data.sources.formats import KNOWN
+
+UNREADABLE = (
+    f" cannot be read as an image: it is missing, damaged, cut short, too large or not a {KNOWN}; "
+    "mend it, remove it, or leave such images out with --skip-corrupt."
+)
 
 
 class Skipped:
@@ -32,7 +40,7 @@ class Skipped:
         """
 
         def count(name):
-            self.names[name.decode()] += 1
+            self.names[os.fsdecode(name)] += 1
             return False
 
         # declared free of state: a stateful function would be run by one thread only
@@ -108,8 +116,7 @@ def insist(readable, name):
     text = tf.strings.join(
         [
             name,
-            " cannot be read as an image: it is missing, damaged, cut short, too large or not a "
-            "JPEG, PNG, GIF or BMP; mend it, remove it, or let it be left out (skip_corrupt).",
+            UNREADABLE,
         ]
     )
     with tf.control_dependencies([tf.debugging.Assert(readable, [text])]):

@@ -33,7 +33,8 @@ with quiet_import():
     from apache_beam.ml.inference.base import ModelHandler, RunInference
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from training.data.sources.folders import SUFFIXES
+    from training.data.sources.formats import SUFFIXES
+    from training.prediction.files import readable
     from training.prediction.folder import header, rows
     from training.prediction.predictor import BATCH, Predictor
 
@@ -112,10 +113,11 @@ def _literal(path):
 
 
 def _name_and_bytes(file, folder):
+    name = file.metadata.path.removeprefix(folder)
     try:
-        return file.metadata.path.removeprefix(folder), file.read()
+        return name, readable(name, file.read())
     except OSError:
-        return file.metadata.path.removeprefix(folder), b""
+        return name, b""
 
 
 def _line(row):

@@ -59,6 +59,8 @@ class Data(Section):
         source: where they come from, such as "tfds:imagenet2012"; see `training.data.sources`.
         train_split: the part of the data to learn from.
         eval_split: the part to be judged on.
+        splits: whether folders called train, val or test (in large or small letters) are parts of
+            the data; else they are classes as all others. For the source "folder".
         images: how many images to generate, for the source "generated"; 0 means 1,024.
         image_size: height and width of the images in pixels.
         channels: 3 for colour, 1 for grey.
@@ -70,6 +72,7 @@ class Data(Section):
     source: str
     train_split: str = "train"
     eval_split: str = "validation"
+    splits: bool = True
     images: Count = 0
     image_size: Size = 224
     channels: Literal[1, 3] = 3

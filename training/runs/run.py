@@ -80,6 +80,7 @@ def run(task, plan, folder, *, strategy=None, stop=None):
     seed_everything(task.recipe, plan.seed)
 
     inputs = open_inputs(task, plan.data)
+    print(*inputs.notes, sep="\n")
     check_same(strategy, shared_by_workers(task, inputs))
     state = make_train_state(task, inputs.info, inputs.steps_per_epoch, strategy)
     print(

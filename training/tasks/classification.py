@@ -63,6 +63,7 @@ class Classification(Task):
             multi_label=own.multi_label,
             count=settings.images or None,
             size=settings.image_size,
+            splits=settings.splits,
         )
 
     def _checked(self, source, any_label):

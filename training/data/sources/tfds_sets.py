@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from training.data.sources.splits import names_of
-from training.data.sources.tfrecords import WINDOW, stream_source
+from training.data.sources.tfrecords import WINDOW, damaged_record, stream_source
 
 PREFIX = "tfds:"
 # ReaL gives an image of ImageNet's validation split every label that fits it, or none.
@@ -64,8 +64,9 @@ def open_tfds(name, split, *, data=None, channels=None, window=WINDOW):
         f"{PREFIX}{name} {found}",
         classes.names,
         splits[found].filepaths,
-        splits[found].num_examples,
+        splits[found].shard_lengths,
         parser(features, key, classes.num_classes if several else None),
+        damaged_record(["image"], [key]),
         channels=channels or features["image"].shape[-1],
         multi_label=several,
         window=window,
