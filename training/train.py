@@ -107,9 +107,10 @@ def how_to_go_on(folder, cluster):
 
 
 def first_line(error):
-    """The first line of a TensorFlow error, with its kind where it says nothing."""
-    text = getattr(error, "message", None) or str(error)
-    return next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    """What an error says, in a line."""
+    from training.data.corrupt_images import said
+
+    return said(error)
 
 
 def parser():

@@ -33,8 +33,7 @@ with quiet_import():
     from apache_beam.ml.inference.base import ModelHandler, RunInference
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from training.data.sources.formats import SUFFIXES
-    from training.prediction.files import readable
+    from training.data.sources.folders import SUFFIXES
     from training.prediction.folder import header, rows
     from training.prediction.predictor import BATCH, Predictor
 
@@ -113,11 +112,10 @@ def _literal(path):
 
 
 def _name_and_bytes(file, folder):
-    name = file.metadata.path.removeprefix(folder)
     try:
-        return name, readable(name, file.read())
+        return file.metadata.path.removeprefix(folder), file.read()
     except OSError:
-        return name, b""
+        return file.metadata.path.removeprefix(folder), b""
 
 
 def _line(row):

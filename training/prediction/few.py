@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from training.data.sources import fashion_mnist
-from training.prediction.files import named, negative, read, why_unreadable
+from training.prediction.files import named, negative, read, readable, why_unreadable
 from training.prediction.predictor import BATCH, Predictor
 
 
@@ -15,7 +15,7 @@ def predict(model, images=(), samples=0, invert=False):
     results = [{"image": path} for path in named(images)]
     for begin in range(0, len(results), BATCH):
         part = results[begin : begin + BATCH]
-        encoded = [read(result["image"]) for result in part]
+        encoded = [readable(path, read(path)) for path in (result["image"] for result in part)]
         _answer(predictor, part, [negative(data) for data in encoded] if invert else encoded)
     for result in results:
         if not result["valid"]:

@@ -68,12 +68,9 @@ def names_under(folder, done=frozenset()):
 
 
 def read(path):
-    """The bytes of a file, a WebP, TIFF or AVIF made into a BMP.
-
-    None of one that cannot be read, which no model takes for an image.
-    """
+    """The bytes of a file; none of one that cannot be read, which no model takes for an image."""
     try:
-        return readable(path, Path(path).read_bytes())
+        return Path(path).read_bytes()
     except OSError:
         return b""
 

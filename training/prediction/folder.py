@@ -14,7 +14,7 @@ from pathlib import Path
 import tqdm
 
 from keras_regionvit.files import write_json
-from training.prediction.files import names_under, read
+from training.prediction.files import names_under, read, readable
 from training.prediction.predictor import BATCH, Predictor
 
 
@@ -88,7 +88,7 @@ def rows(predictor, images):
     [['cat.jpg', 1, 281, 'tabby', '0.613214']]
     """
     made = []
-    predictions = predictor([data for _, data in images])
+    predictions = predictor([readable(name, data) for name, data in images])
     for (name, _), prediction in zip(images, predictions, strict=True):
         row = [name, int(prediction.valid)]
         for number, label, score in zip(

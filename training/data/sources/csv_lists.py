@@ -7,7 +7,7 @@ import numpy as np
 from training.data.sources.csv_rows import read_list
 from training.data.sources.folders import single_notes
 from training.data.sources.source import file_source, multi_hot
-from training.data.sources.splits import names_of, tenth
+from training.data.sources.splits import PARTS, names_of, tenth
 from training.data.sources.words import shown
 
 
@@ -46,6 +46,8 @@ def open_csv(data, split, *, channels=3, multi_label=False):
     notes = listed.notes
     whole = not Path(data).is_dir()
     if not whole and split != "train":
+        if PARTS[path.stem.lower()] != split:
+            notes += (f"{shown(data)} has no list for {split}: {path.name} is held out",)
         known = read_list(list_of(Path(data), "train"), multi_label)
         notes += _learnt_from(path, listed, known)
     class_names = sorted({label for labels in known.rows.values() for label in labels})

@@ -58,7 +58,8 @@ def open_folder(folder, split, *, channels=3, splits=True):
     class_names = [name for name, _ in classes]
     if len(class_names) < 2:
         only = f" ({shown(class_names[0])})" if class_names else ""
-        option = f"; {AS_CLASSES}" if layout.training != Path(folder) else ""
+        taken = f"; it was taken for the part to learn from, and {AS_CLASSES}"
+        option = taken if layout.training != Path(folder) else ""
         raise ValueError(
             f"{shown(layout.training)} has {len(class_names)} folders with images{only}; at least "
             f"two classes are needed, a folder for each{option}."

@@ -76,8 +76,8 @@ def layout_of(folder, split, splits=True):
         here = train
     if here is None:
         raise ValueError(
-            f"{shown(folder)} has a folder for training, but none for {split!r}; of {shown(train)} "
-            f"itself as the data a tenth is held out, and {AS_CLASSES}."
+            f"{shown(folder)} has a folder for training, but none for {split!r}; with --data "
+            f"{shown(train)} a tenth of it is held out, and {AS_CLASSES}."
         )
     return Layout(here, train, whole, _notes(folder, parts, unlabelled, beside))
 
