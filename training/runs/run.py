@@ -80,13 +80,9 @@ def run(task, plan, folder, *, strategy=None, stop=None):
     seed_everything(task.recipe, plan.seed)
 
     inputs = open_inputs(task, plan.data)
-    print(*inputs.notes, sep="\n")
     check_same(strategy, shared_by_workers(task, inputs))
     state = make_train_state(task, inputs.info, inputs.steps_per_epoch, strategy)
-    print(
-        f"{state.model.count_params():,} weights, {inputs.source.count:,} {task.unit} to learn "
-        f"from, {inputs.held_out.count:,} held out"
-    )
+    print(*start_lines(task, inputs, state), sep="\n")
     skipped = Skipped()
     reading = {"skip_corrupt": plan.skip_corrupt, "skipped": skipped}
     batches = functools.partial(_batches_from, strategy, task, inputs, plan.seed, reading)
@@ -113,6 +109,15 @@ def run(task, plan, folder, *, strategy=None, stop=None):
             known[f"skipped_{task.unit}"] = len(names)
         finish = functools.partial(_finish, task, plan, inputs, loop, trained, known, begun)
         return from_chief(strategy, finish, ValueError, WriteError)
+
+
+def start_lines(task, inputs, state):
+    """What is said at the start: what there is to learn from, and the size of the model."""
+    return [
+        *inputs.notes,
+        f"{state.model.count_params():,} weights, {inputs.source.count:,} {task.unit} to learn "
+        f"from, {inputs.held_out.count:,} held out",
+    ]
 
 
 def seed_everything(recipe, seed):

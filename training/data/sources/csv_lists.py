@@ -43,13 +43,10 @@ def open_csv(data, split, *, channels=3, multi_label=False):
     """
     path = list_of(Path(data), split)
     listed = known = read_list(path, multi_label)
-    notes = listed.notes
-    whole = not Path(data).is_dir()
+    notes, whole = listed.notes, not Path(data).is_dir()
     if not whole and split != "train":
-        if PARTS[path.stem.lower()] != split:
-            notes += (f"{shown(data)} has no list for {split}: {path.name} is held out",)
         known = read_list(list_of(Path(data), "train"), multi_label)
-        notes += _learnt_from(path, listed, known)
+        notes += _held_out_notes(path, split, listed, known)
     class_names = sorted({label for labels in known.rows.values() for label in labels})
     if len(class_names) < 2:
         raise ValueError(
@@ -62,16 +59,12 @@ def open_csv(data, split, *, channels=3, multi_label=False):
     if not rows:
         raise ValueError(f"{shown(path)} holds no images for {split!r}; it lists too few.")
     labels = [numbers for _, numbers in rows]
-    if multi_label:
-        table = multi_hot(labels, len(class_names))
-    else:
-        table = np.array(labels, "int64").reshape(-1)
     return file_source(
         str(path),
         class_names,
         path.parent,
         [file for file, _ in rows],
-        table,
+        multi_hot(labels, len(class_names)) if multi_label else np.array(labels, "int64")[:, 0],
         channels=channels,
         multi_label=multi_label,
         notes=notes,
@@ -119,12 +112,15 @@ def _part(rows, split, class_names, multi_label):
     return [rows[place] for place in places], single_notes(single)
 
 
-def _learnt_from(path, listed, known):
-    """A note on images that are in the list to learn from too."""
+def _held_out_notes(path, split, listed, known):
+    """What to say of a list that is held out: it is another part's, or is learnt from as well."""
+    notes: tuple[str, ...] = ()
+    if PARTS[path.stem.lower()] != split:
+        notes += (f"{shown(path.parent)} has no list for {split}: {path.name} is held out",)
     both = [file for file in listed.rows if file in known.rows]
-    if not both:
-        return ()
-    return (
-        f"{len(both):,} of the {len(listed.rows):,} images of {shown(path)} are learnt from as "
-        f"well, the first of them {shown(both[0])}",
-    )
+    if both:
+        notes += (
+            f"{len(both):,} of the {len(listed.rows):,} images of {shown(path)} are learnt from as "
+            f"well, the first of them {shown(both[0])}",
+        )
+    return notes

@@ -43,9 +43,12 @@ def read_list(path, multi_label):
     >>> read_list(Path("chest/train.csv"), multi_label=True).rows
     {'1.png': ['Mass', 'Hernia']}
     """
-    files, notes = _Files(path.parent), ()
+    files = _Files(path.parent)
     rows: dict[str, list[str]] = {}
-    missing, twice, against = [], [], []
+    notes: tuple[str, ...] = ()
+    missing: list[str] = []
+    twice: list[str] = []
+    against: list[str] = []
     for number, (line, row) in enumerate(_lines(path)):
         file = files.find(row[0])
         if number == 0 and file is None and not _called_as_image(row[0]):

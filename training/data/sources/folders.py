@@ -35,17 +35,15 @@ def open_folder(folder, split, *, channels=3, splits=True):
         split: "train" or "validation"; "test" means the same as the latter unless both exist;
             "all" is all images of a folder that is not divided.
         channels: 3 or 1.
-        splits: whether folders called train, val or test are parts of the data rather than
-            classes.
+        splits: whether folders called train, val or test are parts rather than classes.
 
     Returns:
         A `Source`; its notes say what was passed over.
 
     Raises:
         ValueError: there is no such folder, no image in it, fewer than two classes, a class that
-            the training part does not have or whose photos are all of formats that are not read, a
-            folder that cannot be opened or that belongs to two classes, or it is not clear what a
-            folder is.
+            the training part does not have or that belongs to two classes, one whose photos are
+            all of formats that are not read, a folder that cannot be opened or is not clear.
 
     Example:
 
@@ -56,22 +54,14 @@ def open_folder(folder, split, *, channels=3, splits=True):
     passed = PassedOver()
     classes = classes_of(layout.training, passed)
     class_names = [name for name, _ in classes]
-    if len(class_names) < 2:
-        only = f" ({shown(class_names[0])})" if class_names else ""
-        taken = f"; it was taken for the part to learn from, and {AS_CLASSES}"
-        option = taken if layout.training != Path(folder) else ""
-        raise ValueError(
-            f"{shown(layout.training)} has {len(class_names)} folders with images{only}; at least "
-            f"two classes are needed, a folder for each{option}."
-        )
+    _check_two(class_names, layout, Path(folder))
     if layout.here != layout.training:
         passed = PassedOver()
         classes = classes_of(layout.here, passed)
     files, labels = [], []
-    for label, paths in labelled(layout, classes, class_names):
-        some = tenth(paths, split) if layout.whole else paths
-        files += some
-        labels += [label] * len(some)
+    for label, paths in labelled(layout, split, classes, class_names):
+        files += paths
+        labels += [label] * len(paths)
     if not files:
         raise ValueError(
             f"{shown(layout.here)} holds no images for {split!r}; files ending in "
@@ -90,6 +80,18 @@ def open_folder(folder, split, *, channels=3, splits=True):
     )
 
 
+def _check_two(class_names, layout, folder):
+    """Raises a `ValueError` if there are fewer than two classes."""
+    if len(class_names) >= 2:
+        return
+    only = f" ({shown(class_names[0])})" if class_names else ""
+    taken = f"; it was taken for the part to learn from, and {AS_CLASSES}"
+    raise ValueError(
+        f"{shown(layout.training)} has {len(class_names)} folders with images{only}; at least two "
+        f"classes are needed, a folder for each{taken if layout.training != folder else ''}."
+    )
+
+
 def single_notes(class_names):
     """What to say of classes with one image, of which none is held out: a tuple of strings."""
     if not class_names:
@@ -97,8 +99,8 @@ def single_notes(class_names):
     return (f"the only image is learnt from, and none is held out: {some_of(class_names)}",)
 
 
-def labelled(layout, classes, class_names):
-    """`(label, [paths])` of `classes_of` a folder.
+def labelled(layout, split, classes, class_names):
+    """`(label, [paths])` of the part `split` of `classes_of` a folder.
 
     Raises:
         ValueError: one is not named by a class; the message says whose the classes are.
@@ -110,7 +112,7 @@ def labelled(layout, classes, class_names):
                 f"{shown(layout.here / name)} is a label outside the {len(numbers)} classes, which "
                 f"are those of {shown(layout.training)}."
             )
-        yield numbers[name], paths
+        yield numbers[name], tenth(paths, split) if layout.whole else paths
 
 
 def classes_of(folder, passed):

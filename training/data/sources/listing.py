@@ -24,7 +24,7 @@ class PassedOver:
     """
 
     def __init__(self):
-        self.kinds = collections.Counter()
+        self.kinds: collections.Counter[str] = collections.Counter()
         self.first = {}
         self.folders = []
 
