@@ -39,7 +39,7 @@ def named(arguments):
     return found
 
 
-def names_under(folder, done=frozenset()):
+def names_under(folder, done=frozenset(), passed=None):
     """Names of the images under a folder, relative and with `/`, sorted within each folder.
 
     Only one folder's listing is held at a time. Links to folders are not followed.
@@ -47,6 +47,7 @@ def names_under(folder, done=frozenset()):
     Args:
         folder: a path.
         done: names to leave out.
+        passed: optional `PassedOver`, told of files that are called as no image that is read.
 
     Raises:
         ValueError: a folder cannot be listed.
@@ -63,7 +64,10 @@ def names_under(folder, done=frozenset()):
         relative = Path(place).relative_to(folder)
         for file in sorted(files):
             name = (relative / file).as_posix()
-            if file.lower().endswith(SUFFIXES) and name not in done:
+            if not file.lower().endswith(SUFFIXES):
+                if passed is not None and file[0] != ".":
+                    passed.file(os.path.join(place, file))
+            elif name not in done:
                 yield name
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import tqdm
 
 from keras_regionvit.files import write_json
+from training.data.sources.listing import PassedOver
 from training.prediction.files import names_under, read, readable
 from training.prediction.predictor import BATCH, Predictor
 
@@ -22,7 +23,8 @@ def run(model, images, output, batch=BATCH):
     """Writes a row for each image under a folder, beginning after the rows that are there.
 
     A row is `file` (relative, with `/`), `valid` (1 or 0), then `class`, `label`, `score` of the
-    best class, second best and so on. `OUTPUT.json` keeps what the rows were made with.
+    best class, second best and so on. What is no image has none; it is counted and printed.
+    `OUTPUT.json` keeps what the rows were made with.
 
     Args:
         model: what `Predictor` takes: a SavedModel, a `.keras` file or the folder of a run.
@@ -54,7 +56,8 @@ def run(model, images, output, batch=BATCH):
         done, bad = _rows_there(output, columns)
         if not output.stat().st_size:
             _append(file, [columns])
-        names, count = iter(names_under(images, done)), len(done)
+        passed = PassedOver()
+        names, count = iter(names_under(images, done, passed)), len(done)
         with tqdm.tqdm(initial=count, unit=" images", mininterval=5) as progress:
             while some := list(itertools.islice(names, batch)):
                 made = rows(predictor, [(name, read(images / name)) for name in some])
@@ -63,6 +66,8 @@ def run(model, images, output, batch=BATCH):
                 progress.set_postfix(bad=bad, refresh=False)
                 progress.update(len(made))
                 count += len(made)
+        for note in passed.notes():
+            print(note)
         return count, bad
 
 

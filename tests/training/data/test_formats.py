@@ -12,8 +12,8 @@ from keras_regionvit.images.decode import decode_image
 from tests.support.sources import contents, write
 from training.data.sources import open_source
 from training.data.sources.formats import BY_PILLOW, as_bmp, kind_of
-from training.prediction.files import read, why_unreadable
-from training.prediction.folder import rows
+from training.prediction import folder
+from training.prediction.files import why_unreadable
 
 KINDS = ("WEBP", "TIFF", "AVIF")
 
@@ -136,20 +136,29 @@ def test_the_usual_formats_take_the_usual_way(tmp_path):
     assert {"If", "StatelessIf"} & operations()
 
 
-def test_predictions_take_the_same(tmp_path):
+def test_predictions_take_the_same(tmp_path, monkeypatch, capsys):
+    """And name what they pass over."""
     seen = []
 
-    class Answer:
-        valid, classes, labels, scores = True, (), (), ()
+    class Predictor:
+        top_k, identity, valid, classes, labels, scores = 0, "one", True, (), (), ()
 
-    def predictor(images):
-        seen.extend(images)
-        return [Answer] * len(images)
+        def __init__(self, *_):
+            pass
 
-    write(tmp_path, ["a.webp", "b.png", "c.tif", "d.avif"])
-    files = sorted(map(str, tmp_path.iterdir()))
-    rows(predictor, [(file, read(file)) for file in files])
+        def __call__(self, images):
+            seen.extend(images)
+            return [self] * len(images)
+
+    monkeypatch.setattr(folder, "Predictor", Predictor)
+    write(tmp_path / "photos", ["a.webp", "b.png", "c.tif", "d.avif"])
+    for name in ("e.heic", "f.heic", ".hidden", "notes.txt"):
+        (tmp_path / "photos" / name).write_bytes(b"")
+    assert folder.run("model", tmp_path / "photos", tmp_path / "rows.csv") == (4, 0)
     assert [data[:2] for data in seen] == [b"BM", b"\x89P", b"BM", b"BM"]
+    out = capsys.readouterr().out.replace(f"{tmp_path}/", "")
+    words = "2 .heic (such as photos/e.heic), 1 .txt (such as photos/notes.txt)"
+    assert out == f"passed over: {words}\n"
 
 
 def test_why_a_file_cannot_be_read(tmp_path):
