@@ -35,8 +35,7 @@ def _model_function(variant):
         include_preprocessing=False,
         dtype=None,
     ):
-        flags = checked(include_top=include_top, include_preprocessing=include_preprocessing)
-        include_top, include_preprocessing = flags.values()
+        checked(include_top=include_top, include_preprocessing=include_preprocessing)
         if input_shape is None and input_tensor is None:
             input_shape = (None, None, 3) if any_size and not include_top else (224, 224, 3)
         shape = check_input_shape(input_shape, input_tensor)

@@ -100,7 +100,7 @@ def rate(name, value):
     """A float in [0, 1), a probability of dropping; arguments and errors as of others here."""
     number = _number(value)
     if number is None or not 0 <= number < 1:
-        refuse(name, "a number, at least 0 and below 1", value)
+        refuse(name, "at least 0 and below 1", value)
     return number
 
 

@@ -15,7 +15,7 @@ from matplotlib import cbook
 import keras_regionvit
 from keras_regionvit.export import Preprocessing, export_saved_model
 from keras_regionvit.export.model_card import CARD, read_card
-from keras_regionvit.export.signatures import classifier_layers, rebuilt
+from keras_regionvit.export.structure import classifier_layers, rebuilt
 from keras_regionvit.export.warmup import WARMUP
 from tests.support import served_model
 from tests.support.photos import BAD, KINDS, PHOTOS, evaluated
@@ -114,12 +114,12 @@ def test_batches_of_none_and_of_bad_images_only(signatures):
 
 def test_tensors_and_features(model, signatures):
     images = np.random.default_rng(0).standard_normal((3, SIZE, SIZE, 3)).astype("float32")
-    answer = signatures["predict_tensor"](images=tf.constant(images))
+    answer = signatures["predict_pixels"](images=tf.constant(images))
     np.testing.assert_allclose(answer["probabilities"], model.predict(images, verbose=0), atol=1e-6)
     backbone = classifier_layers(model)[1]
     pyramid = keras.Model(backbone.input, backbone.pyramid_outputs).predict(images, verbose=0)
     embedding = keras.Model(model.input, model.get_layer("avg_pool").output)
-    answer = signatures["features_tensor"](images=tf.constant(images))
+    answer = signatures["features_pixels"](images=tf.constant(images))
     assert sorted(answer) == ["P2", "P3", "embedding"]
     np.testing.assert_allclose(answer["embedding"], embedding.predict(images, verbose=0), atol=1e-5)
     for level, right in pyramid.items():
@@ -152,7 +152,7 @@ def test_bfloat16_and_any_size(model, tmp_path):
     assert read_card(tmp_path / "1")["compute_dtype"] == "bfloat16"
     served = tf.saved_model.load(str(tmp_path / "1"))
     images = np.random.default_rng(0).standard_normal((2, 29, 37, 3)).astype("float32")
-    answer = served.signatures["predict_tensor"](images=tf.constant(images))["probabilities"]
+    answer = served.signatures["predict_pixels"](images=tf.constant(images))["probabilities"]
     expected = rebuilt(model, any_size=True).predict(images, verbose=0)
     difference = np.abs(answer - expected).max()
     assert 1e-6 < difference < 0.05  # float32 would be nearer
@@ -167,7 +167,7 @@ def test_model_card(folder, model):
     assert card["versions"]["tensorflow"] == tf.__version__
     assert card["preprocessing"]["size"] == SIZE and card["compute_dtype"] == "float32"
     assert set(card["signatures"]) == {
-        "serving_default", "predict_tensor", "features", "features_tensor"
+        "serving_default", "predict_pixels", "features", "features_pixels"
     }  # fmt: skip
     files = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
     assert sorted(card["sha256"]) == sorted(set(files) - {CARD.as_posix()})
