@@ -30,8 +30,8 @@ def preprocess_input(x, data_format=None):
 
     >>> batch = keras_regionvit.preprocess_input(image[None])  # uint8 (224, 224, 3)
     """
-    data_format = data_format or keras.config.image_data_format()
-    if data_format != "channels_last":
+    data_format = keras.config.image_data_format() if data_format is None else data_format
+    if not isinstance(data_format, str) or data_format != "channels_last":
         refuse("data_format", "'channels_last'", data_format)
     x = _new_floats(x)
     if len(x.shape) < 3 or x.shape[-1] != 3:

@@ -96,12 +96,26 @@ def positive_number(name, value):
     return number
 
 
+def amount(name, value):
+    """A finite float that is not below 0; arguments and errors as of `positive_integer`."""
+    number = _number(value)
+    if number is None or number < 0:
+        refuse(name, "a finite number, at least 0", value)
+    return number
+
+
 def rate(name, value):
     """A float in [0, 1), a probability of dropping; arguments and errors as of others here."""
     number = _number(value)
     if number is None or not 0 <= number < 1:
         refuse(name, "at least 0 and below 1", value)
     return number
+
+
+def finite_numbers(value):
+    """The finite floats of a sequence, a tuple; an empty one if it holds anything else."""
+    numbers = tuple(_number(entry) for entry in entries_of(value) or ())
+    return () if None in numbers else numbers
 
 
 def rates(name, value):
