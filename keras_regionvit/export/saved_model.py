@@ -87,7 +87,7 @@ def export_saved_model(
     >>> serve = tf.saved_model.load("animals/1").signatures["serving_default"]
     >>> serve(image_bytes=tf.constant([open("cat.jpg", "rb").read()]))["labels"]
     """
-    check_classifier(model)
+    model = check_classifier(model)
     labels = _checked_labels(labels, model.output.shape[-1])
     _check_types(path, card, tensors=tensors, features=features, any_size=any_size)
     model = rebuilt(model, precision, any_size)

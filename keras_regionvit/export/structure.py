@@ -80,6 +80,9 @@ def check_classifier(model):
     Args:
         model: what was given.
 
+    Returns:
+        The model; of a sequential one the functional one that it is, which has one `input`.
+
     Raises:
         ValueError: it is no built Keras model, takes or gives several tensors, or does not end in
             a softmax, a sigmoid or the logits of a Dense layer.
@@ -108,6 +111,9 @@ def check_classifier(model):
             f"{model.name!r}, (batch, {gives[1]}); end it in a Dense layer of 2 and softmax."
         )
     kind_of_scores(model)
+    if not isinstance(model, keras.Sequential):
+        return model
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
 
 
 def kind_of_scores(model):

@@ -99,7 +99,7 @@ class Opened:
             why = f"layer {itself!r} may normalise them" if itself else "it does not normalise them"
             raise ValueError(
                 f"--model {self.name} takes images with {channels} channel{'s' * (channels != 1)}, "
-                f"and {why}: say by --mean and --std how they are to be normalised, such as "
+                f"and {why}: say by --mean and --std of training.export how to, such as "
                 f"--mean {','.join(['127.5'] * channels)} --std {','.join(['127.5'] * channels)}."
             )
         return {}
@@ -144,8 +144,7 @@ def open_keras(name):
     except Exception as error:  # of whatever kind the file makes Keras raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"--model {path} cannot be read: {reason}") from None
-    check_classifier(model)
-    return Opened(str(name), model, str(name), **record)
+    return Opened(str(name), check_classifier(model), str(name), **record)
 
 
 def open_variant(name, weights, size=None):
