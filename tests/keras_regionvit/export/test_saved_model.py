@@ -131,7 +131,7 @@ def test_pixels_and_features(model, signatures):
     assert sorted(answer) == ["P2", "P3", "embedding", "valid"]
     np.testing.assert_allclose(answer["embedding"], embedding.predict(images, verbose=0), atol=1e-5)
     for level, right in pyramid.items():
-        np.testing.assert_allclose(answer[level], right, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(answer[level], right, atol=5e-5)  # of up to 19
 
 
 @pytest.mark.parametrize("name", ["predict_pixels", "features_pixels"])
