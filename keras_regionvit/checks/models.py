@@ -160,10 +160,19 @@ def check_keras_tensor(name, value):
 
 
 def check_channels(model, images=None, *_):
-    """That images have as many channels as a model takes; otherwise a `ValueError`."""
-    takes = getattr(model.input, "shape", ())
-    given = getattr(images, "shape", ())
-    if len(takes) == len(given) == 4 and given[-1] not in (None, takes[-1]):
+    """That images have the axes and channels that a model takes; otherwise a `ValueError`."""
+    takes: tuple = getattr(model.input, "shape", ())
+    given: tuple = getattr(images, "shape", ())
+    if len(takes) != 4 or not given:
+        return
+    # Keras adds and drops an axis of one channel by itself
+    grey = (len(given) == 3 and takes[-1] == 1) or (len(given) == 5 and given[-1] == 1)
+    if len(given) != 4 and not grey:
+        raise ValueError(
+            f"The model {model.name!r} takes images (batch, height, width, {takes[-1]}). Received: "
+            f"the shape {shown(tuple(given))}"
+        )
+    if len(given) == 4 and given[-1] not in (None, takes[-1]):
         raise ValueError(
             f"The model {model.name!r} takes images with {_channels(takes[-1])}. Received: images "
             f"with {_channels(given[-1])}, of the shape {tuple(given)}"

@@ -91,13 +91,13 @@ def check_classifier(model):
 
     >>> check_classifier(keras.applications.MobileNet(weights=None))
     """
-    shapes = [getattr(model, side, None) for side in ("inputs", "outputs")]
-    if not isinstance(model, keras.Model) or not all(shapes):
+    sides = [getattr(model, side, None) or () for side in ("inputs", "outputs")]
+    if not isinstance(model, keras.Model) or not all(sides):
         raise ValueError(
             "`model` must be a built keras.Model, functional or sequential. "
             f"Received: {type(model).__name__}"
         )
-    (takes, *more), (gives, *others) = ([tuple(x.shape) for x in side] for side in shapes)
+    (takes, *more), (gives, *others) = ([tuple(x.shape) for x in side] for side in sides)
     if more or others or len(takes) != 4 or len(gives) != 2 or None in (takes[3], gives[1]):
         raise ValueError(
             "`model` must take one batch of images (batch, height, width, channels) and give "
@@ -184,9 +184,9 @@ def classifier_layers(model):
     """
     layers = model.layers[1:]
     place = next((i for i, x in enumerate(layers) if isinstance(x, RegionViTBackbone)), None)
-    head = layers[-1:] if place is not None else ()
-    dense = bool(head) and isinstance(head[0], keras.layers.Dense)
-    if not dense or [x.name for x in layers[place + 1 : -1]] != [NORM, POOL]:
+    after = [] if place is None else layers[place + 1 :]
+    dense = bool(after) and isinstance(after[-1], keras.layers.Dense)
+    if not dense or [layer.name for layer in after[:-1]] != [NORM, POOL]:
         names = ", ".join(layer.name for layer in layers[:9]) + ", ..." * (len(layers) > 9)
         raise ValueError(
             "`model` must be made by `build_classifier` or a function such as `RegionViTSmall`, or "
