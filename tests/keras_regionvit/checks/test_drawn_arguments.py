@@ -218,7 +218,7 @@ def fault_of(error):
         return f"{type(error).__name__}: {said[:300]}"
     if "\n" in said or len(said) > 400:
         return f"not one short sentence: {said[:300]!r}"
-    if "`" not in said and "--" not in said:
+    if "`" not in said and not said.startswith("The model '"):
         return f"names no argument: {said[:300]}"
     deepest = traceback.extract_tb(error.__traceback__)[-1].filename
     if not deepest.startswith(OURS) and not from_keras(error):
