@@ -147,7 +147,7 @@ def test_fresh_process_predicted_what_the_model_does(runs, folder, probabilities
 def test_saved_model(folder, model, probabilities, held_out):
     path = folder / "saved_model" / "1"
     loaded = tf.saved_model.load(str(path))
-    serve, of_tensors = (loaded.signatures[k] for k in ("serving_default", "predict_tensor"))
+    serve, of_tensors = (loaded.signatures[k] for k in ("serving_default", "predict_pixels"))
     for start, stop in ((0, 1), (1, 8)):
         encoded = [tf.io.encode_png(image) for image in held_out.images[start:stop]]
         answer = serve(image_bytes=tf.stack(encoded))

@@ -1,7 +1,6 @@
 """What `training.export` does: a model opened, its SavedModel written."""
 
 import contextlib
-import dataclasses
 from pathlib import Path
 
 import tensorflow as tf
@@ -23,6 +22,8 @@ def export(
     image_size=None,
     crop_ratio=None,
     max_pixels=None,
+    mean=None,
+    std=None,
     tensors=False,
     **settings,
 ):
@@ -36,6 +37,8 @@ def export(
         image_size: of a variant, or of a model for any size; 224 without.
         crop_ratio: share of the shorter side that is kept; the run's, or 0.875, without.
         max_pixels: larger images are not decoded.
+        mean: of each channel on 0..255, of a model that does not normalise by itself.
+        std: likewise.
         tensors: whether it takes tensors alone; how they are made of images, the card says.
         **settings: others of `export_saved_model`.
 
@@ -56,21 +59,24 @@ def export(
         opened = open_keras(model)
     card = {key: getattr(opened, key) for key in ABOUT}
     asked = {"size": image_size, "crop_ratio": crop_ratio, "max_pixels": max_pixels or MAX_PIXELS}
-    preprocessing = None
-    if not tensors:
-        preprocessing = opened.preprocessing(**asked)
-    else:
-        with contextlib.suppress(ValueError):
-            card["preprocessing"] = dataclasses.asdict(opened.preprocessing(**asked))
     try:
         export_saved_model(
             opened.model,
             output,
             read_labels(labels) if labels else opened.labels,
-            preprocessing=preprocessing,
+            preprocessing=_preprocessing(opened, tensors, mean=mean, std=std, **asked),
+            tensors=tensors,
             card=card,
             **settings,
         )
     except tf.errors.OpError as error:  # of a full disk, among others
         raise OSError((error.message or type(error).__name__).splitlines()[0]) from error
     return Path(output)
+
+
+def _preprocessing(opened, tensors, **asked):
+    """What becomes of an image; tensors can do without, if they are no squares or grey."""
+    optional = tensors and asked["mean"] is None and asked["std"] is None
+    with contextlib.suppress(*[ValueError] * optional):
+        return opened.preprocessing(**asked)
+    return None

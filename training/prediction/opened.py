@@ -10,7 +10,7 @@ import keras
 
 import keras_regionvit
 from keras_regionvit.export import LABELS, Preprocessing
-from keras_regionvit.export.signatures import classifier_layers
+from keras_regionvit.export.structure import check_classifier, normalizes
 from keras_regionvit.variants import VARIANTS
 from keras_regionvit.weights.pretrained import check_weights, load_weights
 from training.runs.folder import RECORD, REPORT
@@ -46,14 +46,15 @@ class Opened:
     labels: list[str] | None = None
     crop_ratio: float | None = None
 
-    def preprocessing(self, *, size=None, crop_ratio=None, **settings):
+    def preprocessing(self, *, size=None, crop_ratio=None, mean=None, std=None, **settings):
         """What becomes of an image before the model, as evaluation has it.
-
-        A model with layers before its backbone normalises by itself and takes pixels on 0..255.
 
         Args:
             size: side of the images, of a model for any size; 224 without.
             crop_ratio: share of the shorter side that is kept; by default the run's own, or 0.875.
+            mean: of each channel on 0..255. By default none is subtracted if the model normalises
+                by itself, see `keras_regionvit.export.structure.normalizes`, and else ImageNet's.
+            std: likewise.
             **settings: others of `Preprocessing`.
 
         Returns:
@@ -69,17 +70,39 @@ class Opened:
                 f"--model {self.name} takes images {height} x {width}, not squares; "
                 "training.export takes it with --tensors."
             )
-        if classifier_layers(self.model)[0]:
-            settings |= pixels(channels)
-        elif channels != 3:
-            raise ValueError(
-                f"--model {self.name} takes images of {channels} channels and does not normalise "
-                "them; their mean and standard deviation are not known."
-            )
+        settings |= self._statistics(channels, mean, std)
         crop_ratio = crop_ratio or self.crop_ratio
         if crop_ratio:
             settings["crop_ratio"] = crop_ratio
         return Preprocessing(size or height or 224, **settings)
+
+    def _statistics(self, channels, mean, std):
+        """The `mean` and `std` to normalise by, a dict; empty for ImageNet's."""
+        itself = normalizes(self.model)
+        if (mean is None) != (std is None):
+            raise ValueError("--mean and --std belong together: give both or neither.")
+        if mean is not None:
+            if itself is True:
+                raise ValueError(
+                    f"--model {self.name} normalises by itself: leave --mean and --std out."
+                )
+            for option, values in (("--mean", mean), ("--std", std)):
+                if len(values) != channels:
+                    raise ValueError(
+                        f"{option} needs one number for each of the {channels} channels that "
+                        f"--model {self.name} takes, not {len(values)}."
+                    )
+            return {"mean": tuple(mean), "std": tuple(std)}
+        if itself is True:
+            return pixels(channels)
+        if itself or channels != 3:
+            why = f"layer {itself!r} may normalise them" if itself else "it does not normalise them"
+            raise ValueError(
+                f"--model {self.name} takes images with {channels} channel{'s' * (channels != 1)}, "
+                f"and {why}: say by --mean and --std of training.export how to, such as "
+                f"--mean {','.join(['127.5'] * channels)} --std {','.join(['127.5'] * channels)}."
+            )
+        return {}
 
 
 def pixels(channels):
@@ -121,8 +144,7 @@ def open_keras(name):
     except Exception as error:  # of whatever kind the file makes Keras raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"--model {path} cannot be read: {reason}") from None
-    classifier_layers(model)
-    return Opened(str(name), model, str(name), **record)
+    return Opened(str(name), check_classifier(model), str(name), **record)
 
 
 def open_variant(name, weights, size=None):

@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_regionvit.export import LABELS, Preprocessing, read_card
 from keras_regionvit.export.model_card import CARD, checksum
 from keras_regionvit.export.signatures import best_classes, check_fit, of_bytes, tensor_spec
+from keras_regionvit.export.structure import probabilities_of
 from training.prediction.opened import (
     MODEL,
     SAVED_MODEL,
@@ -192,7 +193,7 @@ def _open_keras_file(path):
     model, preprocessing = opened.model, opened.preprocessing()
     check_fit(model, preprocessing)
     function = _of_encoded(
-        lambda images: model(images, training=False),
+        probabilities_of(model),
         tensor_spec(model),
         model.output.shape[-1],
         preprocessing,

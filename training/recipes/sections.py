@@ -83,7 +83,12 @@ class Data(Section):
     def check(self):
         """Checks that the statistics fit the channels."""
         for name in ("mean", "std"):
-            wanted = f"{self.channels} numbers, one a channel"
+            grey = ",".join(["127.5"] * self.channels)
+            wanted = (
+                f"{self.channels} number{'s' * (self.channels != 1)}, one a channel, since "
+                f"`data.channels` is {self.channels}: set mean and std with it, such as --set "
+                f"data.mean={grey} --set data.std={grey}"
+            )
             self.require(len(getattr(self, name)) == self.channels, name, wanted)
         self.require(min(self.std) > 0, "std", "above 0")
 
