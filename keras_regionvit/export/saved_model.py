@@ -1,9 +1,9 @@
 """Models as TensorFlow SavedModels, to be served without this package.
 
 With `preprocessing` its signatures are `serving_default` of `image_bytes`, string (B,): JPEG,
-PNG, GIF (the first frame) or BMP; and `predict_pixels` of `images`, float32 (B, S, S, C),
-pixels on 0..255, which are normalised inside, never by the client. Both give `probabilities`
-(B, classes); the best k classes, as `scores` float32, `classes` int32 and `labels` string
+PNG, GIF (the first frame) or BMP; `predict_pixels` of `images`, float32 (B, S, S, C), pixels on
+0..255, which are normalised inside, never by the client; and `predict_tensor` of `images` as the
+Keras model itself takes them. All give `probabilities` (B, classes); the best k classes, as `scores` float32, `classes` int32 and `labels` string
 (B, k); and `valid` bool (B,): an image that cannot be read, or pixels that are NaN or infinite,
 have false, zeros and empty strings, and change nothing for the others. A request of another
 rank or dtype fails with INVALID_ARGUMENT.
@@ -71,8 +71,9 @@ def export_saved_model(
         preprocessing: optional `Preprocessing`, what becomes of an image before the model.
         tensors: whether to leave `image_bytes` out, as is done without `preprocessing`.
         top_k: k; all classes if there are fewer.
-        features: whether to add `features` of `image_bytes` and `features_pixels` of `images`,
-            with `embedding` and `P2` ... `P5`; without `preprocessing` `features_tensor`.
+        features: whether to add `features` of `image_bytes` and `features_pixels` and
+            `features_tensor` of `images`, with `embedding` and `P2` ... `P5`; without
+            `preprocessing` the last alone.
         precision: "float32" or "bfloat16" inside the backbone; `None` as the model is.
         any_size: whether signatures of `images` take any height and width.
         card: optional dict of plain data to add to the card, such as `recipe` and `metrics`.

@@ -1,7 +1,7 @@
 """What a served classifier answers: the functions behind a SavedModel's signatures.
 
-One rule for all: what takes `images` with a `Preprocessing` takes pixels on 0..255, resized, and
-normalises them inside, in the model or before it.
+One rule for all, in the names: what ends in `_pixels` takes pixels on 0..255, resized, and normalises
+them inside, in the model or before it; what ends in `_tensor` takes what the Keras model itself does.
 
 B: images; S: their side; C: channels; K: classes; k: best classes returned.
 """
@@ -25,9 +25,10 @@ def classification_signatures(model, preprocessing, labels=None, top_k=5):
         top_k: k, at most K.
 
     Returns:
-        A dict of traced `tf.function`s: "serving_default" of `image_bytes`, string (B,), and
-        "predict_pixels" of `images`, float32 on 0..255. Both give what `best_classes` does, and
-        `valid`, see `of_bytes` and `of_pixels`.
+        A dict of traced `tf.function`s: "serving_default" of `image_bytes`, string (B,),
+        "predict_pixels" of `images`, float32 on 0..255, and "predict_tensor" of `images` as the
+        Keras model takes them. All give what `best_classes` does, and `valid`, see `of_bytes` and
+        `of_images`.
 
     Example:
 
@@ -39,7 +40,8 @@ def classification_signatures(model, preprocessing, labels=None, top_k=5):
     answer = best_classes(probabilities, spec, labels, top_k)
     return {
         "serving_default": of_bytes(answer, preprocessing),
-        "predict_pixels": of_pixels(answer, spec, preprocessing),
+        "predict_pixels": of_images(answer, spec, preprocessing),
+        "predict_tensor": of_images(answer, spec),
     }
 
 
@@ -53,8 +55,8 @@ def feature_signatures(model, preprocessing=None):
     Returns:
         A dict of traced `tf.function`s: "features" of `image_bytes` and "features_pixels" of
         `images` on 0..255 give `embedding` (B, channels) and the pyramid levels, such as `P2` ...
-        `P5`, all float32, and `valid`. Without `preprocessing` there is "features_tensor" alone,
-        of `images` as the Keras model takes them, without `valid`.
+        `P5`, all float32, and `valid`; so does "features_tensor" of `images` as the Keras model
+        takes them. Without `preprocessing` there is the last alone, without `valid`.
 
     Raises:
         ValueError: `model` is no classifier on a `RegionViTBackbone`.
@@ -85,7 +87,8 @@ def feature_signatures(model, preprocessing=None):
         return {"features_tensor": traced}
     return {
         "features": of_bytes(traced, preprocessing),
-        "features_pixels": of_pixels(traced, spec, preprocessing),
+        "features_pixels": of_images(traced, spec, preprocessing),
+        "features_tensor": of_images(traced, spec),
     }
 
 
@@ -166,13 +169,14 @@ def of_bytes(function, preprocessing):
     return _traced(serve, tf.TensorSpec((None,), tf.string, name="image_bytes"))
 
 
-def of_pixels(function, spec, preprocessing):
-    """The function of pixels on 0..255, from that of what the model takes.
+def of_images(function, spec, preprocessing=None):
+    """The function of pixels on 0..255 or of what the model takes, from that of the latter.
 
     Args:
         function: of float32 images, gives a dict of tensors with a row for each.
         spec: the `tf.TensorSpec` of these images.
-        preprocessing: a `Preprocessing`, of which the statistics are used.
+        preprocessing: optional `Preprocessing`, of which the statistics are used. With it `images`
+            are pixels; without, they are as `function` takes them.
 
     Returns:
         A traced `tf.function` of `images`, that gives the dict and `valid` bool (B,): a row that is
@@ -181,12 +185,15 @@ def of_pixels(function, spec, preprocessing):
 
     Example:
 
-    >>> of_pixels(lambda images: {"x": images}, tensor_spec(model), Preprocessing(224))
+    >>> of_images(lambda images: {"x": images}, tensor_spec(model), Preprocessing(224))
     """
 
     def serve(images):
         images = tf.ensure_shape(images, spec.shape)
-        answer = function(normalize(images, preprocessing.mean, preprocessing.std))
+        taken = images
+        if preprocessing is not None:
+            taken = normalize(images, preprocessing.mean, preprocessing.std)
+        answer = function(taken)
         floats = [images, *(value for value in answer.values() if value.dtype.is_floating)]
         finite = [tf.math.reduce_all(tf.math.is_finite(x), range(1, len(x.shape))) for x in floats]
         return _masked(answer, tf.math.reduce_all(tf.stack(finite), axis=0))

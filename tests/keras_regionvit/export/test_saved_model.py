@@ -124,17 +124,21 @@ def test_pixels_and_features(model, signatures):
     answer = signatures["predict_pixels"](images=tf.constant(pixels()))
     assert answer["valid"].numpy().all()
     np.testing.assert_allclose(answer["probabilities"], model.predict(images, verbose=0), atol=1e-6)
+    own = signatures["predict_tensor"](images=tf.constant(images))  # what the Keras model takes
+    np.testing.assert_allclose(own["probabilities"], answer["probabilities"], atol=1e-6)
     backbone = classifier_layers(model)[1]
     pyramid = keras.Model(backbone.input, backbone.pyramid_outputs).predict(images, verbose=0)
     embedding = keras.Model(model.input, model.get_layer("avg_pool").output)
     answer = signatures["features_pixels"](images=tf.constant(pixels()))
     assert sorted(answer) == ["P2", "P3", "embedding", "valid"]
     np.testing.assert_allclose(answer["embedding"], embedding.predict(images, verbose=0), atol=1e-5)
+    own = signatures["features_tensor"](images=tf.constant(images))
+    np.testing.assert_allclose(own["embedding"], answer["embedding"], atol=1e-5)
     for level, right in pyramid.items():
         np.testing.assert_allclose(answer[level], right, atol=5e-5)  # of up to 19
 
 
-@pytest.mark.parametrize("name", ["predict_pixels", "features_pixels"])
+@pytest.mark.parametrize("name", ["predict_pixels", "predict_tensor", "features_pixels"])
 def test_pixels_that_are_not_finite_are_not_valid(signatures, name):
     images = pixels(6)
     whole = {k: v.numpy() for k, v in signatures[name](images=tf.constant(images)).items()}
@@ -213,7 +217,8 @@ def test_model_card(folder, model):
     assert card["versions"]["tensorflow"] == tf.__version__
     assert card["preprocessing"]["size"] == SIZE and card["compute_dtype"] == "float32"
     assert set(card["signatures"]) == {
-        "serving_default", "predict_pixels", "features", "features_pixels"
+        "serving_default", "predict_pixels", "predict_tensor",
+        "features", "features_pixels", "features_tensor"
     }  # fmt: skip
     files = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
     assert sorted(card["sha256"]) == sorted(set(files) - {CARD.as_posix()})
