@@ -15,10 +15,11 @@ def main(arguments=None):
     """The command; returns its exit status."""
     line_by_line()
     options = parser().parse_args(arguments)
-    with quiet_import():
-        from keras_regionvit.files import WriteError, write_json
-        from training.runs.evaluation import evaluate_run
+    from keras_regionvit.files import WriteError, write_json
+
     try:
+        with quiet_import():
+            from training.runs.evaluation import evaluate_run
         metrics = evaluate_run(options)
         for name, value in metrics.items():
             print(f"{name:15} {value:,}" if isinstance(value, int) else f"{name:15} {value:.4f}")

@@ -111,15 +111,14 @@ def _parser():
         prog="python -m training.predict",
         description="Says what a model sees in images: the three likeliest classes.",
         epilog="Images are JPEG, PNG, GIF or BMP. They are resized and cropped as the model's "
-        "evaluation does it. The quick start's model knows clothes that are light on black; for "
-        "photos that are dark on white add --invert. The exit status is 1 if an image cannot be "
-        "read; the others are predicted all the same.",
+        "evaluation does it. The exit status is 1 if an image cannot be read; the others are "
+        "predicted all the same.",
     )
     parser.add_argument(
         "--model",
         required=True,
         metavar="MODEL",
-        help="the folder of a run, such as runs/quickstart; a SavedModel; or a .keras file",
+        help="the folder of a run, such as runs/mine; a SavedModel; or a .keras file",
     )
     parser.add_argument(
         "images",
@@ -132,10 +131,12 @@ def _parser():
         type=_count,
         default=0,
         metavar="N",
-        help="also predict N held-out images of Fashion-MNIST and say which are right",
+        help=argparse.SUPPRESS,  # the quick start's: held-out images of Fashion-MNIST, judged
     )
     parser.add_argument(
-        "--invert", action="store_true", help="take the negative of the image files"
+        "--invert",
+        action="store_true",
+        help=argparse.SUPPRESS,  # its clothes are light on black: takes the files' negatives
     )
     parser.add_argument(
         "--folder",

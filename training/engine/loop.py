@@ -184,7 +184,7 @@ class Loop:
     def end_epoch(self, validation):
         """Evaluates and logs; what is done here is done again if it is interrupted."""
         state = self.state
-        row = {"epoch": len(state.history), **self.averages()}
+        row = {"epoch": next_epoch(state.history), **self.averages()}
         with state.averaged() as model:
             metrics = evaluate(
                 self.evaluation_step,
@@ -203,7 +203,7 @@ class Loop:
         state.sums = {}
         self.save()
         from_chief(self.strategy, lambda: self._log(row), WriteError)
-        self.progress.epoch_ended(row)
+        self.progress.epoch_ended(row, len(state.history))
 
     def averages(self):
         """The sums of the epoch, divided."""
@@ -215,6 +215,14 @@ class Loop:
         write_csv(self.folder / "log.csv", self.state.history)
         if self.board is not None:
             self.board.add(row)
+
+
+def next_epoch(history):
+    """The number of the epoch to come: from 1 on, or as the run began to count.
+
+    Runs of version 0.1.0 count from 0 and go on so: a log has each number once, without a gap.
+    """
+    return history[-1]["epoch"] + 1 if history else 1
 
 
 def save_weights(model, path):

@@ -10,7 +10,7 @@ from training.prediction.predictor import BATCH, Predictor
 def predict(model, images=(), samples=0, invert=False):
     """Predictions of image files and held-out images, see `training.predict.run`."""
     if not images and not samples:
-        raise ValueError("name at least one image file, or take held-out ones: --samples 10")
+        raise ValueError("name at least one image file, folder or pattern such as 'photos/*.jpg'")
     predictor = Predictor(model)
     results = [{"image": path} for path in named(images)]
     for begin in range(0, len(results), BATCH):
