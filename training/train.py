@@ -6,6 +6,7 @@ Usage, from a clone:
 """
 
 import argparse
+import contextlib
 import signal
 import sys
 
@@ -70,8 +71,8 @@ def _train(plan, cluster, strategy):
     check_fits(strategy, plan.recipe, plan.jit_compile)
     folder, task = plan.expected_folder, open_task(plan.recipe)
     try:
-        with StopRequest() as stop, together(strategy):
-            folder = from_chief(strategy, lambda: begin(plan), ValueError, WriteError)
+        with StopRequest() as stop, together(strategy), contextlib.ExitStack() as held:
+            folder = from_chief(strategy, lambda: begin(plan, held), ValueError, WriteError)
             print(f"Recipe {plan.recipe.name}, seed {plan.seed}; the run is kept in {folder}")
             if strategy.num_replicas_in_sync > 1:
                 print(f"on {describe_devices(strategy)}")

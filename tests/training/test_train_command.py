@@ -58,18 +58,30 @@ def test_a_run_from_a_folder(finished, capsys):
     record = json.loads((finished / "run.json").read_text("utf-8"))
     with open(finished / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
-    assert float(rows[-1]["val_accuracy"]) == report["accuracy"]
-    assert report["accuracy"] >= 0.8  # blue or red
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    accuracies = [float(row["val_accuracy"]) for row in rows]
+    best = accuracies.index(max(accuracies))
+    assert report["accuracy"] == max(accuracies) >= 0.8  # blue or red
+    assert (report["epoch"], report["epochs"]) == (best + 1, 3)
+    assert report["last_epoch"]["accuracy"] == accuracies[-1]
+    assert "val_top5_accuracy" not in rows[0]  # of two classes
     assert record["recipe"] == report["settings"]
     assert record["recipe"]["data"]["source"] == "folder" and record["data"].endswith("photos")
     assert record["seed"] == 0 and record["versions"]["tensorflow"] == tf.__version__
     assert set(os.listdir(finished)) == {
-        "checkpoints", "learning_curve.png", "log.csv", "model.keras", "report.json", "run.json",
-        "saved_model", "tensorboard",
+        "checkpoints", "classes.csv", "confusion_matrix.png", "info.json", "learning_curve.png",
+        "log.csv", "model.keras", "predictions.png", "report.json", "run.json", "saved_model",
+        "tensorboard",
     }  # fmt: skip
+    with open(finished / "classes.csv", newline="") as file:
+        classes = list(csv.DictReader(file))
+    assert [(row["class"], row["images"]) for row in classes] == [
+        ("blue jay", "7"), ("cardinal", "7")
+    ]  # fmt: skip
+    recalls = [float(row["recall"]) for row in classes]
+    assert np.mean(recalls) == pytest.approx(report["accuracy"])
 
-    # evaluation from the run's folder gives the metrics of its last epoch
+    # evaluation from the run's folder gives the metrics of its best epoch
     status, out, err = run(
         evaluate, "--run", finished, "--json", finished / "metrics.json", capsys=capsys
     )
@@ -77,12 +89,17 @@ def test_a_run_from_a_folder(finished, capsys):
     metrics = json.loads((finished / "metrics.json").read_text("utf-8"))
     (finished / "metrics.json").unlink()
     assert metrics["images"] == 14
-    assert metrics["loss"] == pytest.approx(float(rows[-1]["val_loss"]), rel=1e-5)
+    assert metrics["loss"] == pytest.approx(float(rows[best]["val_loss"]), rel=1e-5)
+    assert metrics["checkpoint"] == f"best checkpoint, epoch {best + 1} of 3 so far"
     status, out, _ = run(
-        evaluate, "--run", finished, "--weights", "best", "--batch-size", 5, capsys=capsys
-    )
-    best = max(float(row["val_accuracy"]) for row in rows)
-    assert status == 0 and f"accuracy        {best:.4f}" in out
+        evaluate, "--run", finished, "--checkpoint", "last", "--batch-size", 5, "--plots",
+        finished.parent / "plots", capsys=capsys,
+    )  # fmt: skip
+    assert status == 0 and f"accuracy        {accuracies[-1]:.4f}" in out
+    assert "last checkpoint, epoch 3\n" in out and "cardinal" in out
+    assert set(os.listdir(finished.parent / "plots")) == {
+        "classes.csv", "confusion_matrix.png", "learning_curve.png", "predictions.png"
+    }  # fmt: skip
 
     # the exported model takes pixels and has the averaged weights
     names = ["blue jay", "cardinal"]
@@ -205,8 +222,11 @@ def test_smoke(name, tmp_path, capsys):
     )
     assert status == 0, err
     report = json.loads((tmp_path / "run" / "report.json").read_text("utf-8"))
-    wanted = {"accuracy", "auc"} if name == "transfer_chestxray8" else {"top5_accuracy"}
+    assert "top5_accuracy" not in report  # of four classes
+    wanted = {"accuracy", "auc"} if name == "transfer_chestxray8" else {"accuracy"}
     assert wanted <= set(report) and report["smoke"] is True
+    drawn = {"classes.csv", "confusion_matrix.png"} & set(os.listdir(tmp_path / "run"))
+    assert len(drawn) == (1 if name == "transfer_chestxray8" else 2)
 
 
 @pytest.mark.slow

@@ -124,13 +124,14 @@ class Loop:
         state.move_to(from_chief(self.strategy, self._begin, ValueError, WriteError))
         same_everywhere(self.strategy, [v for group in state.variables().values() for v in group])
         if state.step:
-            print(f"resumed at step {state.step:,} of {self.total:,}")
+            beyond = state.step > self.total  # where it is now to end earlier
+            print(f"resumed at step {state.step:,}" + f" of {self.total:,}" * (not beyond))
         self.progress = Progress(
             self.steps_per_epoch,
             self.recipe.schedule.epochs,
             self.recipe.data.batch_size,
             self.unit,
-            state.step,
+            min(state.step, self.total),
         )
 
     def _begin(self):
@@ -223,6 +224,26 @@ def next_epoch(history):
     Runs of version 0.1.0 count from 0 and go on so: a log has each number once, without a gap.
     """
     return history[-1]["epoch"] + 1 if history else 1
+
+
+def best_epoch(history, evaluator):
+    """Which epoch `checkpoints/best.weights.h5` is of.
+
+    Args:
+        history: a list of dicts, the values of each epoch.
+        evaluator: a `training.evaluators.evaluator.Evaluator`.
+
+    Returns:
+        Its place in `history`, an int.
+
+    Example:
+
+    >>> best_epoch([{"val_error": 0.5}, {"val_error": 0.3}, {"val_error": 0.4}], evaluator)
+    1
+    """
+    values = [row[f"val_{evaluator.monitor}"] for row in history]
+    better = [i for i in range(len(values)) if evaluator.improves(values[i], values[:i])]
+    return better[-1]
 
 
 def save_weights(model, path):
