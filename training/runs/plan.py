@@ -133,6 +133,19 @@ def make_plan(options, chief=True):
     )
 
 
+def check_output(plan):
+    """Checks that a new run could be kept where the plan says, and makes nothing.
+
+    Raises:
+        ValueError: something is there already.
+    """
+    if plan.folder is None and plan.output and Path(plan.output).exists():
+        if not Path(plan.output).is_dir():
+            raise ValueError(f"--output {plan.output} is a file; name a new folder")
+        if not is_empty(plan.output):
+            raise ValueError(holds_files(plan.output))
+
+
 def begin(plan, held):
     """Makes the folder of a new run, with its record, or takes up that of an earlier one.
 

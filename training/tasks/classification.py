@@ -12,7 +12,6 @@ from keras_regionvit.backbone import SWITCHES
 from keras_regionvit.export import Preprocessing, export_saved_model
 from keras_regionvit.files import replacing
 from keras_regionvit.weights.pretrained import initialize_from
-from training.augmentation import batch_augmentation
 from training.data.sources import open_source
 from training.evaluators.classification import (
     ClassificationEvaluator,
@@ -109,6 +108,8 @@ class Classification(Task):
         augment = self.recipe.augment
         if not (augment.mixup or augment.cutmix):
             return None
+        from training.augmentation import batch_augmentation  # here, as in `augmented`
+
         return batch_augmentation(
             mixup=augment.mixup,
             cutmix=augment.cutmix,
@@ -177,6 +178,18 @@ class Classification(Task):
         held_out, skip = run.inputs.held_out, run.plan.skip_corrupt
         self.draw(run.trained, held_out, run.folder, skip_corrupt=skip)
         return {}
+
+    def of_data(self, inputs=None):
+        """Classes and images, where the recipe leaves them to the data."""
+        found = dict.fromkeys(("classification.classes", "data.images"), "as many as the data has")
+        if inputs is not None:
+            classes, count = len(inputs.info["class_names"]), inputs.source.count
+            found = {
+                "classification.classes": f"{classes:,}, as the data has",
+                "data.images": f"{count:,}, as the data has",
+            }
+        known = dict(self.recipe.items())
+        return {key: text for key, text in found.items() if not known[key]}
 
     def describe(self, info):
         """Such as "10 classes"."""

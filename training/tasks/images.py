@@ -6,8 +6,6 @@ S side of an image.
 import tensorflow as tf
 
 from keras_regionvit.images.preprocessing import evaluation_image
-from training.augmentation import image_augmentation
-from training.augmentation.crops import training_image
 
 
 def middle(recipe):
@@ -24,6 +22,10 @@ def middle(recipe):
 
 def augmented(recipe):
     """A function `(image, seed int32 (2,))` that gives the image as training has it."""
+    # here: keras-cv takes seconds to import, which only training needs
+    from training.augmentation import image_augmentation
+    from training.augmentation.crops import training_image
+
     size, channels = recipe.data.image_size, recipe.data.channels
     mean, std = statistics(recipe)
     augment = image_augmentation(

@@ -93,7 +93,7 @@ def answers(task, model, source, **options):
                 pixels = np.clip(np.rint(images[i] * std + mean), 0, 255).astype("uint8")
                 samples.append((pixels, labels[-1][i], probabilities[i]))
         done += len(best)
-    first, likeliest = (np.concatenate([[], x]).astype(int) for x in (labels, predictions))
+    first, likeliest = (np.concatenate([[], *x]).astype(int) for x in (labels, predictions))
     return Answers(counts[0], counts[1], counts[2], first, likeliest, samples)
 
 

@@ -177,6 +177,17 @@ class Task(abc.ABC):
         """
         return {}
 
+    def of_data(self, inputs=None):
+        """What the settings come to that a recipe leaves to the data, for a dry run.
+
+        Args:
+            inputs: `training.data.inputs.Inputs`, None where the data is not there.
+
+        Returns:
+            A dict of texts by dotted name.
+        """
+        return {}
+
     def describe(self, info):
         """A few words about the data for a dry run, such as their number of kinds."""
         return ""
