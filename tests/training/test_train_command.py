@@ -12,8 +12,6 @@ from PIL import Image
 
 from training import evaluate, predict, train
 from training.recipes import catalogue as recipes
-from training.runs.dry_run import describe, memory
-from training.tasks.classification import Classification
 
 TINY = {
     "data.images": 64, "model.embed_dims": "32,64", "model.depths": "1,1",
@@ -159,47 +157,6 @@ def test_a_corrupt_image_is_named_or_left_out(finished, tmp_path, capsys):
     assert status == 0, err
     skipped = json.loads((tmp_path / "b" / "report.json").read_text("utf-8"))["skipped_images"]
     assert skipped <= 1 and f"{skipped} images could not be read" in out
-
-
-def test_dry_run(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    status, out, err = run(
-        train, "--recipe", "imagenet21k", "--smoke", "--set", "schedule.epochs=7", "--dry-run",
-        capsys=capsys,
-    )  # fmt: skip
-    assert status == 0 and err == "" and os.listdir(tmp_path) == []
-    lines = {line.split()[0]: line for line in out.splitlines() if line}
-    assert lines["schedule.epochs"].split()[1] == "7"
-    assert "32 an epoch, 224 in all, warm-up 32; 512 images" in lines["steps"]
-    assert "parameters" in lines and "MiB" in lines["memory,"]
-    for key, _ in recipes.load("imagenet21k").RECIPE.items():
-        assert key in lines
-
-
-def test_dry_run_without_the_images():
-    recipe = recipes.smoke("folder").with_values(
-        {"data.source": "folder", "classification.classes": 0}
-    )
-    text = describe(Classification(recipe))
-    assert "unknown: --data must say" in text and "(1000 classes)" in text
-
-
-def test_memory_grows_as_it_should():
-    """Adam keeps two numbers a weight, SGD one; twice the image has four times the maps."""
-    info = {"class_names": ("a", "b", "c", "d")}
-
-    def of(**values):
-        task = Classification(recipes.smoke("imagenet1k").with_values(values))
-        model = task.build_model(info)
-        return *memory(task, model, info), 4 * model.count_params()
-
-    fixed, each, weights = of()
-    sgd, _, _ = of(**{"optimizer.name": "sgd"})
-    assert (fixed, sgd) == (4 * weights, 3 * weights)
-    _, more, _ = of(**{"data.image_size": 64})
-    assert 3.5 * each < more < 4.5 * each
-    tokens = (32 // 4) ** 2 * 32 * 4  # bytes of one map of the first stage
-    assert 10 * tokens < each < 200 * tokens
 
 
 def test_help_is_enough(capsys):

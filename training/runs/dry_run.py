@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from keras_regionvit.weights.download import is_url
-from keras_regionvit.weights.pretrained import check_weights
+from keras_regionvit.weights.pretrained import check_start
 from training.data.inputs import open_inputs
 from training.data.sources import why_not_here
 
@@ -87,9 +87,7 @@ def _check_weights(task, model):
     weights = settings.weights
     if not weights:
         return "are to be named with --weights" if settings.needs_weights else None
-    if weights == "imagenet":
-        row = settings.variant.removesuffix("_w14")
-        check_weights(weights, row, task.recipe.data.channels, None, None)
+    check_start(weights, settings.variant)
     if weights == "imagenet" or is_url(weights):
         return f"{weights}, which training downloads if it has not yet"
     task.load_start(model)

@@ -7,11 +7,9 @@ import tensorflow as tf
 from keras_regionvit.files import WriteError
 from training.data.inputs import eval_batches
 from training.data.sources import split_spec
-from training.engine import checkpoint
-from training.engine.loop import LAST
 from training.engine.steps import evaluate, evaluation_step
 from training.runs.folder import read_record
-from training.runs.trained import about, draw_history, load_trained
+from training.runs.trained import about, draw_history, load_trained, read_history
 from training.tasks import open_task
 
 
@@ -55,7 +53,7 @@ def _draw(task, model, opened, options, monitor, reading):
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"--plots {folder} cannot be made: {error.strerror}.") from error
-    history = checkpoint.read_position(Path(options.run, LAST))["history"]
+    history = read_history(options.run)
     if history:
         draw_history(history, monitor, folder)
     task.draw(model, opened, folder, **reading)

@@ -153,15 +153,36 @@ def about(folder, which, evaluator):
     """
     if not Path(folder, LAST).exists():  # a kill came between the two files
         return f"{which} checkpoint", {}
-    position = checkpoint.read_position(Path(folder, LAST))
-    history, step = position["history"], position["step"]
+    step, sums, history = _position(Path(folder, LAST))
     if which == "best" and history:
+        if not all(f"val_{evaluator.monitor}" in row for row in history):
+            raise ValueError(f"{Path(folder, LAST)} is damaged: an epoch lacks its metrics.")
         best = best_epoch(history, evaluator)
         words = f"best checkpoint, epoch {best + 1} of {len(history)} so far"
         return words, held_out_metrics(history[best])
-    if history and not position["sums"]:
+    if history and not sums:
         return f"last checkpoint, epoch {len(history)}", held_out_metrics(history[-1])
     return f"last checkpoint, step {step:,}", {}
+
+
+def read_history(folder):
+    """The values of each epoch of a run so far, a list of dicts; empty before the first.
+
+    Raises:
+        ValueError: the checkpoint is missing or damaged.
+    """
+    return _position(Path(folder, LAST))[2]
+
+
+def _position(path):
+    """Step, sums and history of a checkpoint."""
+    found = checkpoint.read_position(path)
+    found = found if isinstance(found, dict) else {}
+    step, sums, history = (found.get(key) for key in ("step", "sums", "history"))
+    rows = history if isinstance(history, list) else [None]
+    if type(step) is not int or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path} is damaged: how far its training has come makes no sense.")
+    return step, sums, history
 
 
 def held_out_metrics(row):

@@ -80,7 +80,12 @@ def answers(task, model, source, **options):
     shown = set(np.linspace(0, source.count - 1, min(SAMPLES, source.count)).astype(int).tolist())
     counts = np.zeros((3, len(source.info["class_names"])), "int64")
     labels, predictions, samples, done = [], [], [], 0
-    step = tf.function(lambda x: model(x, training=False), autograph=False, reduce_retracing=True)
+    one = task.specs(source.info)[0]
+    step = tf.function(
+        lambda x: model(x, training=False),
+        input_signature=[tf.TensorSpec((None, *one.shape), one.dtype)],  # batches of any size
+        autograph=False,
+    )
     for images, rows in eval_batches(task, source, **options):
         probabilities, rows = np.asarray(step(images), "float32"), np.asarray(rows) > 0.5
         best = probabilities.argmax(axis=1)
