@@ -94,6 +94,13 @@ def _parser():
     add("--model", required=True, metavar="MODEL", help="a .keras file, the folder of a run, or a "
         "variant such as small")  # fmt: skip
     add("--output", required=True, metavar="FOLDER/VERSION", help="such as serving/regionvit/1")
+    add(
+        "--checkpoint",
+        choices=("best", "last"),
+        help="of a run, whether it has ended or not: of "
+        "the epoch that was best on the held-out images, or of the last step that was saved "
+        "(default: what the run has exported, which is the best, or else the best there is)",
+    )
     add("--labels", metavar="FILE", help="names of the classes, one a line")
     add("--weights", default="imagenet", help="of a variant: imagenet (default), none, or a file")
     add("--image-size", type=int, metavar="PIXELS", help="of a variant, or of a model for any size "

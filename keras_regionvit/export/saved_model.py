@@ -3,10 +3,10 @@
 With `preprocessing` its signatures are `serving_default` of `image_bytes`, string (B,): JPEG,
 PNG, GIF (the first frame) or BMP; `predict_pixels` of `images`, float32 (B, S, S, C), pixels on
 0..255, which are normalised inside, never by the client; and `predict_tensor` of `images` as the
-Keras model itself takes them. All give `probabilities` (B, classes); the best k classes, as `scores` float32, `classes` int32 and `labels` string
-(B, k); and `valid` bool (B,): an image that cannot be read, or pixels that are NaN or infinite,
-have false, zeros and empty strings, and change nothing for the others. A request of another
-rank or dtype fails with INVALID_ARGUMENT.
+Keras model itself takes them. All give `probabilities` (B, classes); the best k classes, as
+`scores` float32, `classes` int32 and `labels` string (B, k); and `valid` bool (B,): an image that
+cannot be read, or numbers that are NaN or infinite, have false, zeros and empty strings, and change
+nothing for the others. A request of another rank or dtype fails with INVALID_ARGUMENT.
 
 With `tensors` there is `serving_default` alone, `images` -> `probabilities`, for other
 runtimes: norms are written as OpenVINO and others know them, which TensorFlow computes 3%

@@ -1,7 +1,8 @@
 """What a served classifier answers: the functions behind a SavedModel's signatures.
 
-One rule for all, in the names: what ends in `_pixels` takes pixels on 0..255, resized, and normalises
-them inside, in the model or before it; what ends in `_tensor` takes what the Keras model itself does.
+One rule for all, in the names: what ends in `_pixels` takes pixels on 0..255, resized, and
+normalises them inside, in the model or before it; what ends in `_tensor` takes what the Keras model
+itself does.
 
 B: images; S: their side; C: channels; K: classes; k: best classes returned.
 """

@@ -85,6 +85,7 @@ def test_the_run_says_and_keeps_everything(runs, folder, report):
     assert sorted(os.listdir(folder)) == [
         "checkpoints",
         "confusion_matrix.png",
+        "info.json",
         "learning_curve.png",
         "log.csv",
         "model.keras",
@@ -101,9 +102,10 @@ def test_the_run_says_and_keeps_everything(runs, folder, report):
             image.verify()
     with open(folder / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["0", "1"]
-    # nothing is chosen by the held-out images: the report has the last epoch
-    assert float(rows[1]["val_accuracy"]) == pytest.approx(report["accuracy"], abs=1e-6)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    best = max(float(row["val_accuracy"]) for row in rows)
+    assert best == pytest.approx(report["accuracy"], abs=1e-6)
+    assert f"That is of epoch {report['epoch']} of 2, the best on these images" in stdout
     for name in ("train", "validation"):
         assert list((folder / "tensorboard" / name).glob("events.out.tfevents.*"))
     assert (report["recipe"], report["seed"], report["smoke"]) == ("quickstart", 3, True)

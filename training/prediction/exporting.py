@@ -17,6 +17,7 @@ def export(
     *,
     model,
     output,
+    checkpoint=None,
     labels=None,
     weights="imagenet",
     image_size=None,
@@ -32,6 +33,7 @@ def export(
     Args:
         model: name of one of them.
         output: the folder to make.
+        checkpoint: of a run, "best" or "last", see `open_keras`.
         labels: optional file with the names of the classes, one a line; of a run its own without.
         weights: of a variant: "imagenet", "none" or a file.
         image_size: of a variant, or of a model for any size; 224 without.
@@ -39,7 +41,7 @@ def export(
         max_pixels: larger images are not decoded.
         mean: of each channel on 0..255, of a model that does not normalise by itself.
         std: likewise.
-        tensors: whether it takes tensors alone; how they are made of images, the card says.
+        tensors: whether it takes tensors alone; the card says how they are made of images.
         **settings: others of `export_saved_model`.
 
     Returns:
@@ -53,10 +55,10 @@ def export(
 
     >>> export(model="runs/quickstart", output="serving/quickstart/1")
     """
-    if model in VARIANTS and not Path(model).exists():
+    if model in VARIANTS and not Path(model).exists() and not checkpoint:
         opened = open_variant(model, weights, image_size)
     else:
-        opened = open_keras(model)
+        opened = open_keras(model, checkpoint)
     card = {key: getattr(opened, key) for key in ABOUT}
     asked = {"size": image_size, "crop_ratio": crop_ratio, "max_pixels": max_pixels or MAX_PIXELS}
     try:

@@ -13,7 +13,10 @@ from keras_regionvit.export import LABELS, Preprocessing
 from keras_regionvit.export.structure import check_classifier, normalizes
 from keras_regionvit.variants import VARIANTS
 from keras_regionvit.weights.pretrained import check_weights, load_weights
-from training.runs.folder import RECORD, REPORT
+from training.runs import trained
+from training.runs.folder import RECORD, REPORT, read_record
+from training.tasks import open_task
+from training.tasks.classification import lines
 
 MODEL, SAVED_MODEL = "model.keras", Path("saved_model", "1")  # in the folder of a run
 METRICS = ("accuracy", "top5_accuracy", "auc", "loss")  # of a report, that a card keeps
@@ -110,11 +113,13 @@ def pixels(channels):
     return {"mean": (0.0,) * channels, "std": (1.0,) * channels}
 
 
-def open_keras(name):
-    """Opens a `.keras` file, or that of a run.
+def open_keras(name, checkpoint=None):
+    """Opens a `.keras` file, or the model of a run.
 
     Args:
         name: path of the file or folder.
+        checkpoint: of a run, "best" or "last", see `training.runs.trained.load_trained`; by
+            default what it has exported or, where it has not come so far, the best.
 
     Returns:
         An `Opened`. Of a run's model the record is read, too.
@@ -131,12 +136,16 @@ def open_keras(name):
     record = {}
     if path.is_dir():
         record = record_of(path)
+        if checkpoint or not (path / MODEL).is_file():
+            return open_checkpoint(path, checkpoint, record)
         path /= MODEL
+    elif checkpoint:
+        raise ValueError(f"--checkpoint is for the folder of a run, which --model {name} is not.")
     elif (path.parent / RECORD).is_file():
         record = record_of(path.parent)
     if not path.is_file():
         raise ValueError(
-            f"--model {name} is neither a .keras file, nor the folder of a finished run, "
+            f"--model {name} is neither a .keras file, nor the folder of a run, "
             f"nor one of {', '.join(VARIANTS)}."
         )
     try:
@@ -145,6 +154,39 @@ def open_keras(name):
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"--model {path} cannot be read: {reason}") from None
     return Opened(str(name), check_classifier(model), str(name), **record)
+
+
+def open_checkpoint(folder, which, record):
+    """Opens a checkpoint of a run, which may have ended, have been stopped or go on.
+
+    Args:
+        folder: the run's folder, a `Path`.
+        which: "best", "last", or `None` for the best there is.
+        record: of `record_of`.
+
+    Returns:
+        An `Opened`.
+
+    Raises:
+        ValueError: there is no such checkpoint, or it is damaged.
+
+    Example:
+
+    >>> open_checkpoint(Path("runs/mine"), "last", record_of("runs/mine"))
+    """
+    plain, recipe = read_record(folder)
+    task = open_task(recipe)
+    which = which or trained.default_checkpoint(folder)
+    trained.checkpoint_path(folder, which)  # before the model is built
+    info = trained.info_of(folder, plain, task)
+    labels = info.get("class_names")
+    if not isinstance(labels, tuple) or not labels:
+        raise ValueError(f"--model {folder} has no names of classes in {trained.INFO}.")
+    model = task.build_model(info)
+    trained.load_trained(model, folder, which)
+    words, metrics = trained.about(folder, which, task.evaluator(info))
+    found = {**record, "metrics": metrics, "labels": list(lines(labels))}
+    return Opened(str(folder), task.for_users(model, info), f"{folder}, {words}", **found)
 
 
 def open_variant(name, weights, size=None):

@@ -14,6 +14,7 @@ import tensorflow as tf
 import keras_regionvit
 from keras_regionvit.files import write_json
 from training.recipes.schema import Recipe
+from training.runs.lock import LOCK
 
 FIRST_RUNS = Path("runs")
 RECORD, REPORT = "run.json", "report.json"
@@ -44,16 +45,27 @@ def new_folder(output, recipe):
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=output is not None)
-            if all(path.name.startswith(".aside-") for path in folder.iterdir()):
+            if is_empty(folder):
                 return folder
         except FileExistsError:
             if output:
                 raise ValueError(f"--output {folder} is a file; name a new folder") from None
         except OSError as error:
             raise ValueError(f"--output {folder} cannot be made: {error.strerror}") from None
-    raise ValueError(
-        f"--output {output} already holds files; name a new folder, remove it, or go on with "
-        f"--resume {output}"
+    raise ValueError(holds_files(output))
+
+
+def is_empty(folder):
+    """Whether a folder has nothing in it but what a killed process may leave."""
+    left = (path.name for path in Path(folder).iterdir())
+    return all(name.startswith(".aside-") or name == LOCK for name in left)
+
+
+def holds_files(folder):
+    """The sentence about a folder that is not empty, where a new run was to be kept."""
+    return (
+        f"--output {folder} already holds files; name a new folder, remove it, or go on with "
+        f"--resume {folder}"
     )
 
 

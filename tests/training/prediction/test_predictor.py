@@ -64,7 +64,7 @@ def test_what_a_run_means(run, old, tmp_path):
     shutil.rmtree(tmp_path / "run" / "saved_model")
     assert find_model(tmp_path / "run") == tmp_path / "run" / "model.keras"
     (tmp_path / "run" / "model.keras").unlink()
-    with pytest.raises(ValueError, match="has no model yet"):
+    with pytest.raises(ValueError, match="has no checkpoint yet"):
         find_model(tmp_path / "run")
     assert crop_ratio_of(run) == crop_ratio_of(old) == CROP_RATIO
 

@@ -11,7 +11,7 @@ from training.data.sources.idx_files import open_idx
 from training.data.sources.source import array_source
 from training.data.sources.splits import names_of
 from training.data.sources.tfds_sets import PREFIX as TFDS
-from training.data.sources.tfds_sets import SETS, open_tfds
+from training.data.sources.tfds_sets import SETS, is_prepared, open_tfds
 from training.data.sources.tfrecords import open_tfrecord
 
 
@@ -117,7 +117,7 @@ def open_source(
         raise ValueError(f"`data` must be one of {', '.join(SPECS)}. Received: {spec!r}")
     names_of(split)  # refuses an unknown one
     if spec in WITH_PATH and data is None:
-        raise ValueError(f"--data must say where the images are, as the recipe reads a {spec}.")
+        raise ValueError(why_not_here(spec))
     options = {
         "classes": classes or None,
         "channels": channels or None,
@@ -129,6 +129,30 @@ def open_source(
     opener, taken = OPENERS[spec]
     given = {name: options[name] for name in taken if options[name] is not None}
     return with_classes(opener(data, split, **given), classes)
+
+
+def why_not_here(spec, data=None):
+    """Why a source cannot be opened as it is named, though nothing wrong was said of it.
+
+    Args:
+        spec: as for `open_source`.
+        data: likewise.
+
+    Returns:
+        A sentence: it is nowhere unless told, or would be downloaded first; else None.
+
+    Example:
+
+    >>> why_not_here("folder")
+    '--data must say where the images are, as the recipe reads a folder.'
+    """
+    if spec in WITH_PATH and data is None:
+        return f"--data must say where the images are, as the recipe reads a {spec}."
+    spec = f"{TFDS}{spec}" if spec == "fashion_mnist" and data is None else spec
+    name = spec.removeprefix(TFDS)
+    if spec.startswith(TFDS) and name in SETS and not is_prepared(name, data):
+        return f"{spec} is not on this machine; training downloads and prepares it first."
+    return None
 
 
 def with_classes(source, classes):
