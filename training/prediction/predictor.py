@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_regionvit.export import LABELS, Preprocessing, read_card
 from keras_regionvit.export.model_card import CARD, checksum
 from keras_regionvit.export.signatures import best_classes, check_fit, of_bytes, tensor_spec
+from keras_regionvit.files import one_line
 from training.prediction.opened import (
     MODEL,
     SAVED_MODEL,
@@ -212,8 +213,13 @@ def _of_card(card):
     found = card.get("preprocessing")
     if not found:
         return None
-    statistics = {key: tuple(found[key]) for key in ("mean", "std")}
-    return Preprocessing(**{**found, **statistics})
+    try:
+        statistics = {key: tuple(found[key]) for key in ("mean", "std")}
+        return Preprocessing(**{**found, **statistics})
+    except Exception as error:  # of whatever kind odd values make `Preprocessing` raise
+        raise ValueError(
+            f"the `preprocessing` in {CARD} is damaged: {one_line(error)}; export the model again."
+        ) from None
 
 
 def _of_tensors(path, card, shape):

@@ -164,7 +164,7 @@ def test_nonsense_in_the_text(saved, new):
             assert len(str(error)) < 1000
             assert_same(state, before)
         else:
-            assert place[0] == "meta" and len(place) > 1 or changed == json.dumps(text), place
+            assert (place[0] == "meta" and len(place) > 1) or changed == json.dumps(text), place
             assert type(state.step) is int and 0 <= state.step < 2**53
             assert all(type(x) in (int, float) and math.isfinite(x) for x in state.sums.values())
             rows = [value for row in state.history for value in row.values()]
