@@ -101,19 +101,21 @@ def read_record(folder):
 
     >>> record, recipe = read_record("runs/quickstart")
     """
-    record = read_values(folder)
+    record, path = read_values(folder), Path(folder) / RECORD
+    for name in _VALUES:
+        if name not in record:
+            raise ValueError(f"{path} is damaged: it has no `{name}`.")
     try:
         return record, Recipe.from_dict(record["recipe"])
     except ValueError as error:
-        path = Path(folder) / RECORD
         raise ValueError(f"{path} is damaged: {one_line(error)}") from None
 
 
 def read_values(folder):
-    """The dict of run.json, checked but for its recipe.
+    """The dict of run.json, checked but for its recipe; it may lack other values.
 
     Raises:
-        ValueError: there is no run in `folder`, or a value is missing or makes no sense.
+        ValueError: there is no run in `folder`, or a value makes no sense.
     """
     path = Path(folder) / RECORD
     try:
@@ -123,8 +125,8 @@ def read_values(folder):
     if not isinstance(record, dict) or not isinstance(record.get("recipe"), dict):
         raise ValueError(f"{path} is damaged: it has no `recipe`.")
     for name, (holds, wanted) in _VALUES.items():
-        if name not in record or not holds(record[name]):
-            received = shown(record.get(name))
+        if name in record and not holds(record[name]):
+            received = shown(record[name])
             raise ValueError(f"{path} is damaged: `{name}` must be {wanted}. Received: {received}")
     return record
 
