@@ -117,8 +117,8 @@ def open_keras(name):
             f"--model {name} is neither a .keras file, nor the folder of a finished run, "
             f"nor one of {', '.join(VARIANTS)}."
         )
-    check_keras_file(path)
     try:
+        check_keras_file(path)
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # of whatever kind the file makes Keras raise
         raise ValueError(f"--model {path} cannot be read: {one_line(error)}") from None
