@@ -4,9 +4,12 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 
 _ASIDE = ".aside-"
+_LONGEST = 300  # characters of another's text that a sentence shows
+_MAX_JSON = 4 * 2**20  # bytes; a run's record has 3,000
 
 
 class WriteError(RuntimeError):
@@ -144,6 +147,79 @@ def write_json(path, value):
     >>> write_json("report.json", {"accuracy": 0.75})
     """
     write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def open_regular(path):
+    r"""Opens a file for reading bytes, but no pipe, device or folder.
+
+    To open a pipe waits for its other end, and a device may never end.
+
+    Args:
+        path: a string or `os.PathLike`.
+
+    Returns:
+        A binary file.
+
+    Raises:
+        ValueError: it is not a regular file.
+        OSError: it does not exist or cannot be opened.
+
+    Example:
+
+    >>> with open_regular("last.npz") as file:
+    ...     file.read(4)
+    b'PK\x03\x04'
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError(f"{one_line(os.fspath(path))} is not a regular file.")
+    return open(path, "rb")
+
+
+def read_json(path):
+    """What a JSON file holds.
+
+    Args:
+        path: a string or `os.PathLike`.
+
+    Returns:
+        Plain data.
+
+    Raises:
+        ValueError: it is not a regular file, is larger than 4 MiB, or not JSON.
+        OSError: it does not exist or cannot be opened.
+
+    Example:
+
+    >>> read_json("report.json")["accuracy"]
+    0.75
+    """
+    with open_regular(path) as file:
+        text = file.read(_MAX_JSON + 1)
+    if len(text) > _MAX_JSON:
+        raise ValueError(f"{path} is damaged: it has more than {_MAX_JSON:,} bytes.")
+    try:
+        return json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError):  # the latter where it is nested too deeply
+        raise ValueError(f"{path} is damaged: it is not JSON.") from None
+
+
+def one_line(text):
+    """A text, or what an error says, for a sentence: its first line, of bounded length.
+
+    Args:
+        text: a string or an exception.
+
+    Returns:
+        A string of at most 303 characters.
+
+    Example:
+
+    >>> one_line(KeyError())
+    'KeyError'
+    """
+    lines = str(text).strip().splitlines() or [type(text).__name__]
+    line = "".join(c if c.isprintable() else "?" for c in lines[0][: _LONGEST + 1])
+    return line if len(line) <= _LONGEST else line[:_LONGEST] + "..."
 
 
 def _to_disk(path):

@@ -11,13 +11,20 @@ import tempfile
 import zipfile
 
 from keras_regionvit.backbone import REGIONAL_TOKENIZER
+from keras_regionvit.files import one_line, open_regular
 from keras_regionvit.tasks.classification import HEAD
 from keras_regionvit.weights import resize
+from keras_regionvit.weights.arrays import floats
+from keras_regionvit.weights.hdf5_file import check_hdf5, datasets
+from keras_regionvit.weights.hdf5_tables import check_tables
+from keras_regionvit.weights.torch_objects import short
+from keras_regionvit.weights.zip_file import zip_infos
 
 _LAYERS = "layers/"  # the tensors of an optimizer are elsewhere
+_WEIGHTS = "model.weights.h5"  # of a `.keras` file
 
-# What a damaged or hostile file makes zipfile and h5py raise.
-_ERRORS = (zipfile.BadZipFile, KeyError, OSError, RuntimeError, TypeError, ValueError)
+# Keras does not compress, and weights hardly get smaller; only the zeros of an optimizer do.
+_MAX_EXPANSION, _SMALL = 20, 2**20
 
 
 def is_keras_file(path):
@@ -55,26 +62,45 @@ def load_keras_file(model, path, *, any_classes=False):
         merged = f"{folder}/merged.weights.h5"
         try:
             source = _weights_in(path, folder)
-            model.save_weights(merged)
-            with h5py.File(source) as theirs, h5py.File(merged, "r+") as mine:
-                found, wanted = _datasets(theirs), _datasets(mine)
-                kept = _head_of_other_classes(found, wanted) if any_classes else ()
-                _merge(mine, found, wanted, kept)
+            check_tables(source)
+            with h5py.File(source) as theirs:
+                found = _of_layers(theirs)
+                model.save_weights(merged)
+                with h5py.File(merged, "r+") as mine:
+                    wanted = _of_layers(mine)
+                    kept = _head_of_other_classes(found, wanted) if any_classes else ()
+                    _merge(mine, found, wanted, kept)
             model.load_weights(merged)
-        except (
-            zipfile.BadZipFile,
-            KeyError,
-            OSError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:
-            reason = str(error).strip().splitlines()
+        except Exception as error:  # of whatever kind a damaged file makes zipfile and h5py raise
             raise ValueError(
-                f"{path} does not hold the weights of the model {model.name!r}: "
-                f"{reason[0] if reason else type(error).__name__}"
+                f"{path} does not hold the weights of the model {model.name!r}: {one_line(error)}"
             ) from error
     return [variable.path for variable in model.get_layer(HEAD).weights] if kept else []
+
+
+def check_keras_file(path):
+    """That a `.keras` file may be given to Keras: all in it is of a size that fits the file.
+
+    Its weights are plain arrays of their own, so that Keras reads no other file.
+
+    Args:
+        path: the file, a string or `os.PathLike`.
+
+    Raises:
+        ValueError: it is damaged, encrypted, unpacks to far more than its size, or holds links.
+
+    Example:
+
+    >>> check_keras_file("runs/quickstart/model.keras")
+    """
+    path = os.fspath(path)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            check_hdf5(_weights_in(path, folder))
+    except Exception as error:  # of whatever kind a damaged file makes zipfile and h5py raise
+        raise ValueError(
+            f"{one_line(path)} is no readable .keras file: {one_line(error)}"
+        ) from error
 
 
 def _weights_in(path, folder):
@@ -82,21 +108,31 @@ def _weights_in(path, folder):
     if not path.endswith(".keras"):
         return path
     unpacked = f"{folder}/theirs.weights.h5"
-    with zipfile.ZipFile(path) as archive, open(unpacked, "wb") as file:
-        shutil.copyfileobj(archive.open("model.weights.h5"), file)
+    with open_regular(path) as packed:
+        members = zip_infos(packed)
+        _check_members(members, os.fstat(packed.fileno()).st_size)
+        if _WEIGHTS not in members:
+            raise ValueError(f"it has no {_WEIGHTS}")
+        with zipfile.ZipFile(packed) as archive, open(unpacked, "wb") as file:
+            shutil.copyfileobj(archive.open(_WEIGHTS), file)
     return unpacked
 
 
-def _datasets(file):
-    """`{name: dataset}` of the layers; links, which may lead out of the file, are not followed."""
-    found = {}
+def _check_members(members, size):
+    """That the members of a zip archive of `size` bytes can be unpacked, to a size that fits."""
+    for name, info in members.items():
+        if info.flag_bits & 1:
+            raise ValueError(f"its zip member {short(name)} is encrypted")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"its zip member {short(name)} is neither stored nor deflated")
+    total = sum(info.file_size for info in members.values())
+    if total > max(_MAX_EXPANSION * size, _SMALL):
+        raise ValueError(f"its {size:,} bytes would unpack to {total:,}")
 
-    def visit(name, item):
-        if name.startswith(_LAYERS) and hasattr(item, "shape"):
-            found[name] = item
 
-    file.visititems(visit)
-    return found
+def _of_layers(file):
+    """`{name: dataset}` of the layers."""
+    return {name: item for name, item in datasets(file).items() if name.startswith(_LAYERS)}
 
 
 def _head_of_other_classes(found, wanted):
@@ -115,7 +151,7 @@ def _merge(mine, found, wanted, kept):
     """
     layers = {name.split("/")[1] for name in wanted}
     unexpected = [n for n in found if n not in wanted and n.split("/")[1] in layers]
-    problems = [f"{name} is unexpected" for name in unexpected]
+    problems = [f"{one_line(name)} is unexpected" for name in unexpected]
     for name, dataset in wanted.items():
         if name in kept:
             continue
@@ -127,8 +163,10 @@ def _merge(mine, found, wanted, kept):
             shape, dtype = found[name].shape, found[name].dtype
             problems.append(f"{name} has the shape {shape} and dtype {dtype} for {dataset.shape}")
             continue
+        half = dataset.attrs.get("dtype") == "bfloat16"
+        value = floats(value, name, "bfloat16" if half else dataset.dtype.name)
         del mine[name]
-        mine[name] = value
+        mine[name] = value.astype("float32") if half else value
     if problems:
         raise ValueError("; ".join(problems[:4]) + ("; ..." if problems[4:] else ""))
 
@@ -137,13 +175,14 @@ def _fitted(name, dataset, shape):
     """The numbers of a tensor of the file, resized to `shape` if need be; `None` if none fit."""
     if len(dataset.shape) != len(shape) or dataset.size > 100 * math.prod(shape):
         return None  # no window is ten times another
-    if dataset.external or dataset.is_virtual:
-        return None  # the numbers are in another file
     value = dataset[()]
     if dataset.attrs.get("dtype") == "bfloat16":  # two bytes, unknown to HDF5
+        if value.dtype.itemsize != 2:
+            return None
         value = (value.view("<u2").astype("<u4") << 16).view("<f4")
     if value.dtype.kind != "f":
         return None
+    value = floats(value, name)
     if value.shape == shape:
         return value
     if name.endswith("/attention/vars/0") and value.shape[0] == shape[0]:

@@ -6,9 +6,12 @@ import keras
 import numpy as np
 
 from keras_regionvit.backbone import SWITCHES, RegionViTBackbone
+from keras_regionvit.files import one_line
 from keras_regionvit.tasks.classification import HEAD, NORM
 from keras_regionvit.weights import official
+from keras_regionvit.weights.arrays import floats
 from keras_regionvit.weights.torch_file import read_torch_file
+from keras_regionvit.weights.torch_objects import short
 
 
 def load_official_weights(model, source, *, skip_head=False):
@@ -29,8 +32,8 @@ def load_official_weights(model, source, *, skip_head=False):
         identity, and PEG, which becomes zero.
 
     Raises:
-        ValueError: `model` holds no backbone, or keys are missing, unexpected or misshapen; the
-            model is then as it was.
+        ValueError: `model` holds no backbone, keys are missing, unexpected or misshapen, or an
+            array does not hold finite real floating point numbers; the model is then as it was.
 
     Example:
 
@@ -58,9 +61,12 @@ def load_official_arrays(model, arrays, origin, *, skip_head=False):
         Official keys that `arrays` lacks and need not have.
 
     Raises:
-        ValueError: `model` holds no backbone, or keys are missing, unexpected or misshapen; the
-            model is then as it was.
+        ValueError: `model` holds no backbone, keys are missing, unexpected or misshapen, or an
+            array does not hold finite real floating point numbers; the model is then as it was.
     """
+    for key in arrays:
+        if not isinstance(key, str):
+            raise ValueError(f"{origin} must have texts as keys. Received: {_kind_of(key)}")
     prefix = official.DETECTOR_PREFIX
     if any(key.startswith(prefix) for key in arrays):
         arrays = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
@@ -69,19 +75,28 @@ def load_official_arrays(model, arrays, origin, *, skip_head=False):
     if skip_head:
         variables = {k: v for k, v in variables.items() if not k.startswith("head.")}
         ignored.add("head")
-    arrays = {k: np.asarray(v) for k, v in arrays.items() if k.split(".")[0] not in ignored}
+    arrays = {
+        k: floats(v, f"{origin}: {short(k)}")
+        for k, v in arrays.items()
+        if k.split(".")[0] not in ignored
+    }
     absent = [key for key in variables if key not in arrays]
     _check_fit(arrays, variables, f"{origin} does not fit the model {model.name!r}")
     values = {}
     for key, variable in variables.items():
         shape = tuple(variable.shape)
         if key in arrays:
-            values[key] = official.to_keras(key, arrays[key], shape)
+            value = official.to_keras(key, arrays[key], shape)
         else:
-            values[key] = official.optional_value(key, shape)
+            value = official.optional_value(key, shape)
+        values[key] = floats(value, f"{origin}: {short(key)}", variable.dtype)
     for key, variable in variables.items():
         variable.assign(values[key])
     return absent
+
+
+def _kind_of(key):
+    return short(repr(key)) if isinstance(key, (int, float, bytes)) else type(key).__name__
 
 
 def _check_fit(arrays, variables, problem):
@@ -160,8 +175,8 @@ def _official_variables(model):
 
 
 def _listed(names):
-    """At most eight names, then how many more."""
+    """At most eight names, each of bounded length, then how many more."""
     if not names:
         return "none"
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more
+    return ", ".join(one_line(name) for name in names[:8]) + more

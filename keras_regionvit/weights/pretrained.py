@@ -182,7 +182,7 @@ def _released_classifier(variant):
     converted = cache_folder() / f"{name.removesuffix('.pth')}.weights.h5"
     plain = build_classifier(RegionViTBackbone.from_variant(variant))
     if converted.is_file():
-        plain.load_weights(converted)
+        load_keras_file(plain, converted)
         return plain
     checkpoint = pathlib.Path(download(RELEASE + name))
     load_official_weights(plain, checkpoint)

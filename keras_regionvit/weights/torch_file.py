@@ -4,11 +4,10 @@ import io
 import math
 import os
 import struct
-import zipfile
-import zlib
 
 import numpy as np
 
+from keras_regionvit.files import open_regular
 from keras_regionvit.weights.pickle_data import Unpickler
 from keras_regionvit.weights.torch_objects import (
     BFLOAT16,
@@ -21,8 +20,8 @@ from keras_regionvit.weights.torch_objects import (
     require,
     short,
 )
+from keras_regionvit.weights.zip_file import StoredMembers
 
-_MAX_ZIP_DIRECTORY = 8 * 2**20  # torch.save writes about 100 bytes for each tensor
 _MAX_COPIES = 4  # bytes of the views that need a copy, such as transposes, over bytes of file
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # the first two pickles of the legacy format
@@ -48,8 +47,8 @@ def read_torch_file(path):
         tensors keep their dtype; bfloat16 becomes float32, exactly. Tied tensors may share memory.
 
     Raises:
-        ValueError: the file is damaged, was not written by `torch.save` on a little-endian
-            machine, or has anything but plain tensors in its state dict.
+        ValueError: the file is damaged or no regular one, was not written by `torch.save` on a
+            little-endian machine, or has anything but plain tensors in its state dict.
         OSError: the file cannot be opened or read.
 
     Example:
@@ -58,7 +57,7 @@ def read_torch_file(path):
         (1000, 512)
     """
     path = os.fspath(path)
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         try:
             size = os.fstat(file.fileno()).st_size
             top, load = _open(file, size)
@@ -82,57 +81,9 @@ def _open(file, size):
     return _open_legacy(file, size)
 
 
-_ZIP_ERRORS = (zipfile.BadZipFile, struct.error, OSError, OverflowError, RuntimeError, ValueError)
-
-
-class _DirectoryReader:
-    """A file for `zipfile`, which reads a zip's directory at once and makes objects of it."""
-
-    def __init__(self, file):
-        self.file, self.seek, self.tell = file, file.seek, file.tell
-
-    def read(self, count=-1):  # to the end only near the end
-        if count > _MAX_ZIP_DIRECTORY:
-            raise zipfile.BadZipFile(f"it takes {count} bytes")
-        return self.file.read(count)
-
-
-def _zip_members(file, size):
-    """Returns a function from the name of a stored member of a zip archive to its bytes."""
-    try:
-        infos = zipfile.ZipFile(_DirectoryReader(file)).infolist()
-    except _ZIP_ERRORS as error:
-        raise ValueError(f"its zip directory is invalid ({error}); {COPY_AGAIN}") from error
-    infos.sort(key=lambda info: info.header_offset)
-    members = {info.filename: info for info in infos}
-    require(len(members) == len(infos), "its zip archive has a name twice", COPY_AGAIN)
-    ends = dict(zip(members, [info.header_offset for info in infos[1:]] + [size], strict=True))
-
-    def read(name):
-        require(name in members, f"its zip archive has no member {short(name)}", COPY_AGAIN)
-        info, member = members[name], f"its zip member {short(name)}"
-        stored = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
-        require(stored, f"{member} is compressed or encrypted", SAVE_AGAIN)
-        encoding = "utf-8" if info.flag_bits & 0x800 else "cp437"
-        start = b"PK\x03\x04", info.orig_filename.encode(encoding)
-        valid = 0 <= info.header_offset <= size
-        file.seek(info.header_offset if valid else size)
-        header = file.read(30)
-        lengths = struct.unpack("<HH", header[26:]) if len(header) == 30 else (0, 0)
-        valid = valid and (header[:4], file.read(lengths[0])) == start
-        place = info.header_offset + 30 + sum(lengths)
-        valid = valid and place + info.file_size <= ends[name]
-        require(valid, f"{member} overlaps another or the end", COPY_AGAIN)
-        file.seek(place)
-        data = file.read(info.file_size)
-        require(zlib.crc32(data) == info.CRC, f"{member} has a wrong checksum", COPY_AGAIN)
-        return data
-
-    return members.keys(), read
-
-
 def _open_zip(file, size):
-    names, read = _zip_members(file, size)
+    members = StoredMembers(file, size)
+    names, read = members.sizes, members.read
     roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
     require(len(roots) == 1, "its zip archive has not one data.pkl", SAVE_AGAIN)
     (root,) = roots

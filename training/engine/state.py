@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 from training.engine import checkpoint
 from training.optimizers import adamw, sgd
 from training.schedules import WarmupCosine
+
+_MOST_STEPS = 2**53  # from here on floats miss some whole numbers
 
 
 @dataclasses.dataclass
@@ -69,12 +72,16 @@ class TrainState:
         Raises:
             ValueError: the file is damaged or of another model, optimizer or version.
         """
-        if isinstance(checkpoint.read_position(path)["sums"], list):
+        position = checkpoint.read_position(path)
+        if isinstance(position.get("sums"), list):
             raise ValueError(
                 f"{path} was written by version 0.1.0 before its runs had tasks; finish the run "
                 "with that code, or begin a new one with --weights and its model.keras."
             )
-        self.move_to(checkpoint.restore(path, self.variables()))
+        if not _is_position(position):
+            raise ValueError(f"{path} is damaged: how far its training has come makes no sense.")
+        checkpoint.restore(path, self.variables())
+        self.move_to(position)
 
     @contextlib.contextmanager
     def averaged(self):
@@ -88,6 +95,27 @@ class TrainState:
         finally:
             for variable, value in zip(trained, own, strict=False):
                 variable.assign(value)
+
+
+def _is_position(position):
+    """Whether it is what `TrainState.position` gives."""
+    step, sums, history = (position.get(name) for name in ("step", "sums", "history"))
+    return (
+        type(step) is int
+        and 0 <= step < _MOST_STEPS
+        and _are_numbers(sums)
+        and all(map(math.isfinite, sums.values()))
+        and isinstance(history, list)
+        and all(map(_are_numbers, history))
+    )
+
+
+def _are_numbers(values):
+    """Whether it is a dict of numbers that floats can hold."""
+    return isinstance(values, dict) and all(
+        type(value) is float or (type(value) is int and abs(value) < _MOST_STEPS)
+        for value in values.values()
+    )
 
 
 def make_train_state(task, info, steps_per_epoch, strategy):

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,12 @@ import keras
 import keras_regionvit
 from keras_regionvit.export import LABELS, Preprocessing
 from keras_regionvit.export.structure import check_classifier, normalizes
+from keras_regionvit.files import one_line, open_regular, read_json
 from keras_regionvit.variants import VARIANTS
+from keras_regionvit.weights.keras_file import check_keras_file
 from keras_regionvit.weights.pretrained import check_weights, load_weights
 from training.runs import trained
-from training.runs.folder import RECORD, REPORT, read_record
+from training.runs.folder import RECORD, REPORT, read_record, read_values
 from training.tasks import open_task
 from training.tasks.classification import lines
 
@@ -149,10 +150,10 @@ def open_keras(name, checkpoint=None):
             f"nor one of {', '.join(VARIANTS)}."
         )
     try:
+        check_keras_file(path)
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # of whatever kind the file makes Keras raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"--model {path} cannot be read: {reason}") from None
+        raise ValueError(f"--model {path} cannot be read: {one_line(error)}") from None
     return Opened(str(name), check_classifier(model), str(name), **record)
 
 
@@ -235,11 +236,11 @@ def record_of(folder):
     0
     """
     folder = Path(folder)
-    record = _read(folder)
+    record = read_values(folder)
     found = {key: record.get(key) for key in ("recipe", "seed", "revision")}
     found["crop_ratio"] = crop_ratio_of(folder)
     with contextlib.suppress(OSError, ValueError):  # a run that is not finished has neither
-        report = json.loads((folder / REPORT).read_text("utf-8"))
+        report = _report(folder)
         found["metrics"] = {key: report[key] for key in METRICS if key in report}
         found["labels"] = read_labels(folder / SAVED_MODEL / LABELS)
     return found
@@ -259,7 +260,7 @@ def crop_ratio_of(folder):
     >>> crop_ratio_of("runs/quickstart")
     1.0
     """
-    ratio = crop_ratio_in(_read(Path(folder))["recipe"])
+    ratio = crop_ratio_in(read_values(folder)["recipe"])
     if ratio is None:
         raise ValueError(f"{Path(folder, RECORD)} is damaged: it has no `crop_ratio`.")
     return ratio
@@ -268,9 +269,11 @@ def crop_ratio_of(folder):
 def crop_ratio_in(recipe):
     """The crop ratio in a recipe of plain data, with sections or, as of version 0.1, without."""
     try:
-        return float(recipe.get("evaluate", recipe)["crop_ratio"])
-    except (AttributeError, KeyError, TypeError, ValueError):
+        ratio = recipe.get("evaluate", recipe)["crop_ratio"]
+    except (AttributeError, KeyError, TypeError):
         return None
+    valid = isinstance(ratio, (int, float)) and not isinstance(ratio, bool) and 0 < ratio <= 1
+    return float(ratio) if valid else None
 
 
 def read_labels(path):
@@ -280,21 +283,16 @@ def read_labels(path):
         ValueError: it cannot be read.
     """
     try:
-        return Path(path).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        with open_regular(path) as file:
+            return file.read().decode("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or one_line(error)
         raise ValueError(f"the names of the classes in {path} cannot be read: {reason}") from None
 
 
-def _read(folder):
-    """The dict of a run's `run.json`, which has a `recipe`."""
-    path = folder / RECORD
-    try:
-        record = json.loads(path.read_text("utf-8"))
-    except OSError:
-        raise ValueError(f"{folder} is not the folder of a run: no {RECORD} in it.") from None
-    except ValueError:
-        raise ValueError(f"{path} is damaged: it is not JSON.") from None
-    if not isinstance(record, dict) or not isinstance(record.get("recipe"), dict):
-        raise ValueError(f"{path} is damaged: it has no `recipe`.")
-    return record
+def _report(folder):
+    """The dict of a run's `report.json`."""
+    report = read_json(folder / REPORT)
+    if not isinstance(report, dict):
+        raise ValueError(f"{folder / REPORT} is damaged: it is no record.")
+    return report

@@ -15,6 +15,7 @@ from keras_regionvit.export import LABELS, Preprocessing, read_card
 from keras_regionvit.export.model_card import CARD, checksum
 from keras_regionvit.export.signatures import best_classes, check_fit, of_bytes, tensor_spec
 from keras_regionvit.export.structure import probabilities_of
+from keras_regionvit.files import one_line
 from training.engine.loop import BEST, LAST
 from training.prediction.opened import (
     MODEL,
@@ -226,8 +227,13 @@ def _of_card(card):
     found = card.get("preprocessing")
     if not found:
         return None
-    statistics = {key: tuple(found[key]) for key in ("mean", "std")}
-    return Preprocessing(**{**found, **statistics})
+    try:
+        statistics = {key: tuple(found[key]) for key in ("mean", "std")}
+        return Preprocessing(**{**found, **statistics})
+    except Exception as error:  # of whatever kind odd values make `Preprocessing` raise
+        raise ValueError(
+            f"the `preprocessing` in {CARD} is damaged: {one_line(error)}; export the model again."
+        ) from None
 
 
 def _of_tensors(path, card, shape):

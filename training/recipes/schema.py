@@ -64,6 +64,8 @@ class Recipe:
             if not isinstance(getattr(self, name), kind):
                 received = settings.shown(getattr(self, name))
                 raise ValueError(f"`{name}` must be a {kind.__name__}. Received: {received}")
+        if not self.name:
+            raise ValueError("`name` must not be empty.")
         batch, parts = self.data.batch_size, self.optimizer.accumulation
         if batch % parts:
             raise ValueError(

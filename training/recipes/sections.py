@@ -1,6 +1,7 @@
 """The sections that recipes of all tasks have; the defaults are the paper's for ImageNet-1K."""
 
 import dataclasses
+import re
 import typing
 from typing import Literal
 
@@ -91,6 +92,7 @@ class Data(Section):
             )
             self.require(len(getattr(self, name)) == self.channels, name, wanted)
         self.require(min(self.std) > 0, "std", "above 0")
+        self.require(self.source != "", "source", "the name of a source")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,11 +133,11 @@ class Model(Section):
     border: Count = 0
     regional_tokens: bool = True
     weight_sharing: bool = True
-    local_keys: str = "own"
-    downsample: str = "depthwise"
-    position: str = "relative"
+    local_keys: Literal["own", "all"] = "own"
+    downsample: Literal["depthwise", "dense3", "dense2", "patch_merging"] = "depthwise"
+    position: Literal["relative", "none", "absolute", "both"] = "relative"
     overlap: bool = False
-    attention: str = "regional_to_local"
+    attention: Literal["regional_to_local", "shifted_window"] = "regional_to_local"
     peg: bool = False
     pyramid_norm: bool = False
     gradient_checkpointing: bool = False
@@ -160,6 +162,8 @@ class Model(Section):
             self.require(len(self.depths) == stages, "depths", each)
         lengths = (0, stages) if self.variant else (stages,)
         self.require(len(self.window_size) in lengths, "window_size", each)
+        for name in ("embed_dims", "depths", "window_size"):
+            self.require(min(getattr(self, name), default=1) > 0, name, "above 0, each number")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,6 +193,11 @@ class Augment(Section):
     cutmix: Amount = 1.0
     switch_probability: Share = 0.5
     erasing: Share = 0.25
+
+    def check(self):
+        """Checks that the policy is written as one."""
+        policy = re.fullmatch(r"(rand(-[a-z]{1,4}\d+\.?\d*)*)?", self.auto_augment)
+        self.require(policy is not None, "auto_augment", "as 'rand-m9-mstd0.5-inc1', or empty")
 
 
 @dataclasses.dataclass(frozen=True)

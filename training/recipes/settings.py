@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 LONGEST = 200  # characters of a value that a message shows
+LARGEST = 2**53  # of a number: from here on floats miss some whole ones
 
 
 class Range(NamedTuple):
@@ -92,7 +93,10 @@ def shown(value):
     >>> shown("x" * 1000) == repr("x" * 1000)[:LONGEST] + "..."
     True
     """
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:  # lists in lists, in a record from elsewhere
+        text = type(value).__name__
     return text if len(text) <= LONGEST else text[:LONGEST] + "..."
 
 
@@ -115,10 +119,11 @@ def _item(kind):
 def _is_of(kind, value):
     item = _item(kind)
     if item is not None:
-        return isinstance(value, tuple) and all(_is_of(item, x) for x in value)
+        finite = isinstance(value, tuple) and math.inf not in value
+        return finite and all(_is_of(item, x) for x in value)
     if isinstance(value, bool) or kind is not float:
-        return type(value) is kind
-    return isinstance(value, int | float) and not math.isnan(value)
+        return type(value) is kind and (kind is not int or abs(value) < LARGEST)
+    return isinstance(value, float | int) and (value == math.inf or abs(value) < LARGEST)
 
 
 def _name(kind):

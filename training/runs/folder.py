@@ -1,7 +1,6 @@
 """The folder of a run and the record of what it is: run.json."""
 
 import itertools
-import json
 import os
 import platform
 import subprocess
@@ -12,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 import keras_regionvit
-from keras_regionvit.files import write_json
+from keras_regionvit.files import one_line, read_json, write_json
 from training.recipes.schema import Recipe
+from training.recipes.settings import shown
 from training.runs.lock import LOCK
 
 FIRST_RUNS = Path("runs")
@@ -113,15 +113,54 @@ def read_record(folder):
 
     >>> record, recipe = read_record("runs/quickstart")
     """
+    record, path = read_values(folder), Path(folder) / RECORD
+    for name in _VALUES:
+        if name not in record:
+            raise ValueError(f"{path} is damaged: it has no `{name}`.")
+    try:
+        return record, Recipe.from_dict(record["recipe"])
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {one_line(error)}") from None
+
+
+def read_values(folder):
+    """The dict of run.json, checked but for its recipe; it may lack other values.
+
+    Raises:
+        ValueError: there is no run in `folder`, or a value makes no sense.
+    """
     path = Path(folder) / RECORD
     try:
-        record = json.loads(path.read_text("utf-8"))
-        return record, Recipe.from_dict(record["recipe"])
+        record = read_json(path)
     except OSError:
         raise ValueError(f"{folder} is not the folder of a run: no {RECORD} in it.") from None
-    except (KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is damaged: {reason}") from None
+    if not isinstance(record, dict) or not isinstance(record.get("recipe"), dict):
+        raise ValueError(f"{path} is damaged: it has no `recipe`.")
+    for name, (holds, wanted) in _VALUES.items():
+        if name in record and not holds(record[name]):
+            received = shown(record[name])
+            raise ValueError(f"{path} is damaged: `{name}` must be {wanted}. Received: {received}")
+    return record
+
+
+def _is_text(value):
+    return value is None or (
+        isinstance(value, str) and 0 < len(value) <= 4096 and "\0" not in value
+    )
+
+
+def _are_texts(value):
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+
+
+# What a record has beside its recipe: a test, and the words for it.
+_VALUES = {
+    "seed": (lambda x: type(x) is int and 0 <= x < 2**31, "a whole number in [0, 2**31)"),
+    "smoke": (lambda x: isinstance(x, bool), "true or false"),
+    "data": (_is_text, "a path, or null"),
+    "versions": (_are_texts, "texts by name"),
+    "revision": (_is_text, "a text, or null"),
+}
 
 
 def check_same(folder, began, began_seed, recipe, seed):

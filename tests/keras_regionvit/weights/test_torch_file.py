@@ -498,7 +498,7 @@ def test_refuses_other_files(tmp_path):
         refuse(path, match)
     with pytest.raises(FileNotFoundError):
         read_torch_file(tmp_path / "none.pth")
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(ValueError, match="is not a regular file"):
         read_torch_file(tmp_path)
 
 
