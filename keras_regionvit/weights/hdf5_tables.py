@@ -24,7 +24,8 @@ _CONTINUATION, _SYMBOLS = 0x10, 0x11
 _KNOWN = {0x00, _SPACE, _TYPE, _OLD_FILL, _FILL, _LAYOUT, _ATTRIBUTE}
 _KNOWN |= {_CONTINUATION, _SYMBOLS, 0x12}
 _STRANGE = {
-    0x06: "a link",
+    0x02: "a link that is no hard link",  # of the groups that may have such
+    0x06: "a link that is no hard link",
     0x07: "numbers in another file",
     0x0B: "a compressed data set",
 }
