@@ -26,6 +26,9 @@ def main(arguments=None):
 def _main(options):
     with quiet_import():
         from keras_regionvit.files import WriteError, write_json
+        import tensorflow as tf
+
+        from training.data.corrupt_images import said
         from training.runs.evaluation import evaluate_run
     try:
         words, metrics = evaluate_run(options)
@@ -36,6 +39,8 @@ def _main(options):
             write_json(options.json, {**metrics, "checkpoint": words})
     except WriteError as error:
         raise ValueError(str(error)) from None
+    except tf.errors.OpError as error:  # an image that cannot be read, among others
+        raise ValueError(said(error)) from None
 
 
 def parser():
@@ -53,7 +58,8 @@ def parser():
         "or tfds:imagenet2012_real (any of an image's labels is right, images without are left "
         "out)",
     )
-    made.add_argument("--split", metavar="NAME", help="part of the data (default: the recipe's)")
+    made.add_argument("--split", metavar="NAME", help="part of the data (default: the recipe's); 'all' for a "
+        "folder or list that is not divided, of which a tenth is judged else"
     made.add_argument(
         "--checkpoint",
         "--weights",

@@ -116,7 +116,7 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m training.predict",
         description="Says what a model sees in images: the three likeliest classes.",
-        epilog="Images are JPEG, PNG, GIF or BMP. They are resized and cropped as the model's "
+        epilog="Images are JPEG, PNG, GIF, BMP, WebP, TIFF or AVIF. They are resized and cropped as the model's "
         "evaluation does it. The exit status is 1 if an image cannot be read; the others are "
         "predicted all the same.",
     )

@@ -39,8 +39,7 @@ def export(
         image_size: of a variant, or of a model for any size; 224 without.
         crop_ratio: share of the shorter side that is kept; the run's, or 0.875, without.
         max_pixels: larger images are not decoded.
-        mean: of each channel on 0..255, of a model that does not normalise by itself.
-        std: likewise.
+        mean: of each channel on 0..255 where the model does not normalise; so `std`.
         tensors: whether it takes tensors alone; the card says how they are made of images.
         **settings: others of `export_saved_model`.
 

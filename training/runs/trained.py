@@ -5,6 +5,7 @@ from pathlib import Path
 
 from keras_regionvit import visualize
 from keras_regionvit.files import WriteError, write_json
+from keras_regionvit.weights.keras_file import load_keras_file
 from training.engine import checkpoint
 from training.engine.loop import BEST, LAST, best_epoch
 from training.engine.state import make_average
@@ -103,11 +104,7 @@ def load_trained(model, folder, which=None):
     which = which or default_checkpoint(folder)
     path = checkpoint_path(folder, which)
     if which == "best":
-        try:
-            model.load_weights(path)
-        except (OSError, KeyError, ValueError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ValueError(f"{path} does not hold this model's weights: {reason}") from None
+        load_keras_file(model, path)
         return which
     checkpoint.restore(path, {"model": model.variables})
     if checkpoint.count(path, "average"):
