@@ -25,9 +25,9 @@ def main(arguments=None):
 
 def _main(options):
     with quiet_import():
-        from keras_regionvit.files import WriteError, write_json
         import tensorflow as tf
 
+        from keras_regionvit.files import WriteError, write_json
         from training.data.corrupt_images import said
         from training.runs.evaluation import evaluate_run
     try:
@@ -58,8 +58,12 @@ def parser():
         "or tfds:imagenet2012_real (any of an image's labels is right, images without are left "
         "out)",
     )
-    made.add_argument("--split", metavar="NAME", help="part of the data (default: the recipe's); 'all' for a "
-        "folder or list that is not divided, of which a tenth is judged else"
+    made.add_argument(
+        "--split",
+        metavar="NAME",
+        help="part of the data (default: the recipe's); 'all' for a folder or list that is not "
+        "divided, of which a tenth is judged else",
+    )
     made.add_argument(
         "--checkpoint",
         "--weights",

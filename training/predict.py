@@ -116,9 +116,9 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m training.predict",
         description="Says what a model sees in images: the three likeliest classes.",
-        epilog="Images are JPEG, PNG, GIF, BMP, WebP, TIFF or AVIF. They are resized and cropped as the model's "
-        "evaluation does it. The exit status is 1 if an image cannot be read; the others are "
-        "predicted all the same.",
+        epilog="Images are JPEG, PNG, GIF, BMP, WebP, TIFF or AVIF. They are resized and cropped "
+        "as the model's evaluation does it. The exit status is 1 if an image cannot be read; the "
+        "others are predicted all the same.",
     )
     parser.add_argument(
         "--model",

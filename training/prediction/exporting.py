@@ -39,7 +39,8 @@ def export(
         image_size: of a variant, or of a model for any size; 224 without.
         crop_ratio: share of the shorter side that is kept; the run's, or 0.875, without.
         max_pixels: larger images are not decoded.
-        mean: of each channel on 0..255 where the model does not normalise; so `std`.
+        mean: of each channel on 0..255, where the model does not normalise by itself.
+        std: likewise.
         tensors: whether it takes tensors alone; the card says how they are made of images.
         **settings: others of `export_saved_model`.
 
@@ -58,7 +59,6 @@ def export(
         opened = open_variant(model, weights, image_size)
     else:
         opened = open_keras(model, checkpoint)
-    card = {key: getattr(opened, key) for key in ABOUT}
     asked = {"size": image_size, "crop_ratio": crop_ratio, "max_pixels": max_pixels or MAX_PIXELS}
     try:
         export_saved_model(
@@ -67,7 +67,7 @@ def export(
             read_labels(labels) if labels else opened.labels,
             preprocessing=_preprocessing(opened, tensors, mean=mean, std=std, **asked),
             tensors=tensors,
-            card=card,
+            card={key: getattr(opened, key) for key in ABOUT},
             **settings,
         )
     except tf.errors.OpError as error:  # of a full disk, among others
