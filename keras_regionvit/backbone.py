@@ -1,45 +1,34 @@
 """The RegionViT backbone: tokenizers, stages and the pyramid of local maps."""
 
 import dataclasses
-import types
 
 import keras
 
-from keras_regionvit.checks import check_coverage, check_input_shape, check_stages
+from keras_regionvit.checks.models import (
+    SETTINGS,
+    SWITCHES,
+    check_channels,
+    check_input_shape,
+    check_name,
+    check_policy,
+    check_settings,
+)
 from keras_regionvit.layers import (
     Downsampling,
     LocalTokenizer,
     RegionalTokenizer,
     RegionalToLocalStage,
 )
+from keras_regionvit.layers.drop_path import rising_rates
+from keras_regionvit.layers.tokenizers import check_coverage
+from keras_regionvit.layers.trainable import (
+    enable_lora,
+    policy_of,
+    set_trainable,
+    trainable_config,
+)
 from keras_regionvit.variants import get_variant
 
-# What section 4.4 of the paper switches, as RegionViT has it; the rest is in `ablations`.
-SWITCHES = {
-    "regional_tokens": True,
-    "weight_sharing": True,
-    "local_keys": "own",
-    "downsample": "depthwise",
-    "position": "relative",
-    "overlap": False,
-    "attention": "regional_to_local",
-}
-# The arguments of the constructor that become attributes and configuration.
-PER_STAGE = ("embed_dims", "depths", "num_heads", "window_size")
-SETTINGS = (
-    *PER_STAGE,
-    "patch_size",
-    "stem",
-    "mlp_ratio",
-    "qkv_bias",
-    "peg",
-    "pyramid_norm",
-    "drop_path_rate",
-    "dropout_rate",
-    "attention_dropout_rate",
-    "gradient_checkpointing",
-    *SWITCHES,
-)
 # The names of the layers, which paths of weights begin with; stages are counted from 1.
 IMAGE = "image"
 LOCAL_TOKENIZER = "local_tokenizer"
@@ -56,8 +45,8 @@ class RegionViTBackbone(keras.Model):
     Args:
         embed_dims: ints, channels, one entry a stage; the first sets the tokenizers, and each
             following one doubles its predecessor.
-        depths: ints, encoders, one entry a stage.
-        num_heads: ints, attention heads, one entry a stage; `None` means 32 channels a head.
+        depths: encoders, an int or one entry a stage.
+        num_heads: attention heads, an int or one entry a stage; `None` means 32 channels a head.
         window_size: local tokens per region side, an int or one entry a stage.
         patch_size: int, pixels per local token side, a power of two.
         stem: "conv1" or "conv3", the local tokenizer; or "patch", Swin's.
@@ -137,20 +126,20 @@ class RegionViTBackbone(keras.Model):
         dtype=None,
         name=None,
     ):
-        arguments = {**locals(), "embed_dims": tuple(embed_dims), "depths": tuple(depths)}
-        arguments |= check_stages(**{name: arguments[name] for name in PER_STAGE})
-        settings = types.SimpleNamespace(**{name: arguments[name] for name in SETTINGS})
-        input_shape = check_input_shape(input_shape, input_tensor)
+        settings = check_settings(locals())
+        input_shape = check_input_shape(input_shape, input_tensor, floats=True)
+        policy = check_policy(dtype)
+        check_name(name)
         layers = _layer_classes(settings, input_shape)
         image = keras.Input(input_shape, name=IMAGE) if input_tensor is None else input_tensor
-        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
         maps = _tokens(image, settings, layers, policy)
         pyramid = {}
         for i in range(len(settings.depths)):
             *regional, local = _stage(i, maps, settings, layers, policy)
-            level = LEVEL.format(patch_size.bit_length() - 1 + i)  # log2 of its stride
-            pyramid[level] = _level(level, local, pyramid_norm, policy)
+            # log2 of its stride
+            level = LEVEL.format(settings.patch_size.bit_length() - 1 + i)
+            pyramid[level] = _level(level, local, settings.pyramid_norm, policy)
             maps = (*regional, pyramid[level])
 
         kinds = ("regional_tokens", "local_tokens")[-len(maps) :]
@@ -194,30 +183,46 @@ class RegionViTBackbone(keras.Model):
         return {level: level for level in self._levels}
 
     def get_config(self):
-        """The arguments of the constructor, less `input_tensor`."""
+        """The arguments of the constructor, less `input_tensor`; and which layers learn."""
         return {
             **{setting: getattr(self, setting) for setting in SETTINGS},
             "input_shape": tuple(self.input.shape[1:]),
-            "dtype": keras.dtype_policies.serialize(self._policy_map()),
+            "dtype": keras.dtype_policies.serialize(policy_of(self)),
             "name": self.name,
+            **trainable_config(self),
         }
 
     @classmethod
     def from_config(cls, config):
-        """The backbone that `get_config` described."""
-        return cls(**config)
+        """The backbone that `get_config` described; that of version 0.1 learnt as a whole."""
+        learns = ("trainable", "trainable_layers", "lora")
+        backbone = cls(**{key: value for key, value in config.items() if key not in learns})
+        set_trainable(backbone, **{key: config[key] for key in learns if key in config})
+        return backbone
 
-    def _policy_map(self):
-        """The policy, with the layers that were quantized since they were built."""
-        quantized = {
-            layer.path: layer.dtype_policy
-            for layer in self._flatten_layers(include_self=False)
-            if getattr(layer, "quantization_mode", None)
-        }
-        if not quantized:
-            return self.policy
-        default = getattr(self.policy, "default_policy", self.policy)
-        return keras.dtype_policies.DTypePolicyMap(default, quantized)
+    def __call__(self, *args, **kwargs):
+        """The outputs of images, which must have the channels that the backbone takes."""
+        check_channels(self, *args)
+        return super().__call__(*args, **kwargs)
+
+    def enable_lora(self, rank, target_layer_names=("qkv", "proj")):
+        """Freezes the backbone but for low-rank additions to the kernels of some Dense layers.
+
+        As `enable_lora` of keras_hub's backbones. A saved model has the additions in its kernels
+        and goes on with new ones. Compile the model afterwards.
+
+        Args:
+            rank: int, rank of the additions.
+            target_layer_names: names of the Dense layers, of "qkv", "proj", "fc1" and "fc2".
+
+        Raises:
+            ValueError: an argument is not as above, or LoRA is already on.
+
+        Example:
+
+        >>> model.backbone.enable_lora(4)
+        """
+        enable_lora(self, rank, target_layer_names)
 
 
 def _layer_classes(settings, input_shape):
@@ -269,7 +274,7 @@ def _stage(i, maps, settings, layers, policy):
         settings.embed_dims[i],
         settings.num_heads[i],
         settings.window_size[i],
-        drop_path_rates=_drop_path_rates(i, settings),
+        drop_path_rates=rising_rates(settings.drop_path_rate, settings.depths)[i],
         mlp_ratio=settings.mlp_ratio,
         qkv_bias=settings.qkv_bias,
         peg=settings.peg,
@@ -280,13 +285,6 @@ def _stage(i, maps, settings, layers, policy):
         name=STAGE.format(i + 1),
     )
     return stage(maps)
-
-
-def _drop_path_rates(i, settings):
-    """The rates of the encoders of stage `i`; over all encoders they rise linearly from 0."""
-    count, before = sum(settings.depths), sum(settings.depths[:i])
-    places = range(before, before + settings.depths[i])
-    return [settings.drop_path_rate * place / max(count - 1, 1) for place in places]
 
 
 def _level(level, local, pyramid_norm, policy):

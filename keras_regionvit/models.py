@@ -4,7 +4,8 @@ import keras
 import numpy as np
 
 from keras_regionvit.backbone import IMAGE, RegionViTBackbone
-from keras_regionvit.checks import check_input_shape
+from keras_regionvit.checks.kinds import checked, choice, positive_integer
+from keras_regionvit.checks.models import check_activation, check_input_shape, check_name
 from keras_regionvit.imagenet import MEAN, STD
 from keras_regionvit.tasks.classification import POOL, build_classifier, model_of, normed_tokens
 from keras_regionvit.variants import function_name, get_variant, paper_name
@@ -34,10 +35,12 @@ def _model_function(variant):
         include_preprocessing=False,
         dtype=None,
     ):
+        checked(include_top=include_top, include_preprocessing=include_preprocessing)
         if input_shape is None and input_tensor is None:
             input_shape = (None, None, 3) if any_size and not include_top else (224, 224, 3)
         shape = check_input_shape(input_shape, input_tensor)
-        classes = _checked_head(include_top, classes, pooling)
+        classes = _checked_head(include_top, classes, classifier_activation, pooling)
+        check_name(name)
         check_weights(
             weights,
             variant=variant,
@@ -71,17 +74,17 @@ def _model_function(variant):
     return construct
 
 
-def _checked_head(include_top, classes, pooling):
+def _checked_head(include_top, classes, activation, pooling):
     """The number of classes, `None` without the top.
 
     Raises:
-        ValueError: `classes` or `pooling` is out of range.
+        ValueError: `classes`, `classifier_activation` or `pooling` is out of range.
     """
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f"`pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}")
-    if include_top and not (isinstance(classes, int) and classes > 0):
-        raise ValueError(f"`classes` must be a positive integer. Received: classes={classes}")
-    return classes if include_top else None
+    choice("pooling", pooling, (None, "avg", "max"))
+    if not include_top:
+        return None
+    check_activation(activation)
+    return positive_integer("classes", classes)
 
 
 def _normalised(image):

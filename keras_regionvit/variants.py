@@ -7,6 +7,8 @@ ships for them, with a window of 14 in all four stages.
 
 import dataclasses
 
+from keras_regionvit.checks.kinds import shown
+
 
 @dataclasses.dataclass(frozen=True)
 class Paper:
@@ -97,9 +99,9 @@ def get_variant(name: str) -> Variant:
     Raises:
         ValueError: `name` is not in the table.
     """
-    if name not in VARIANTS:
+    if not isinstance(name, str) or name not in VARIANTS:
         raise ValueError(
-            f"`name` must be one of {', '.join(list_models())}. Received: name={name!r}"
+            f"`name` must be one of {', '.join(list_models())}. Received: name={shown(name)}"
         )
     return VARIANTS[name]
 

@@ -6,6 +6,9 @@ import os
 import sys
 import tempfile
 
+OWN = ("keras_regionvit", "training")
+EXTRAS = {"apache_beam": "train,beam"}  # what installs a library; else the extra [train]
+
 
 @contextlib.contextmanager
 def quiet_import():
@@ -13,6 +16,9 @@ def quiet_import():
 
     TensorFlow logs the instructions and drivers that it found before its own log level can be
     set. Python's warnings are not touched by this once the block has ended.
+
+    Raises:
+        ValueError: a library is missing; the sentence says how it is installed.
 
     Example:
 
@@ -26,6 +32,14 @@ def quiet_import():
         os.dup2(aside.fileno(), 2)
         try:
             yield
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing in OWN or not missing:
+                raise
+            extra = EXTRAS.get(missing, "train")
+            raise ValueError(
+                f"{missing} is not installed; pip install -e '.[{extra}]' installs what is needed"
+            ) from None
         except BaseException:
             aside.seek(0)
             os.write(stderr, aside.read())

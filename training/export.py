@@ -79,6 +79,11 @@ def check_output(output):
         raise ValueError(f"--output {output} exists; a version is never overwritten.")
 
 
+def numbers(text):
+    """The floats of a text such as "120,115,100", a tuple; otherwise a `ValueError`."""
+    return tuple(float(part) for part in text.split(","))
+
+
 def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m training.export",
@@ -89,6 +94,13 @@ def _parser():
     add("--model", required=True, metavar="MODEL", help="a .keras file, the folder of a run, or a "
         "variant such as small")  # fmt: skip
     add("--output", required=True, metavar="FOLDER/VERSION", help="such as serving/regionvit/1")
+    add(
+        "--checkpoint",
+        choices=("best", "last"),
+        help="of a run, whether it has ended or not: of "
+        "the epoch that was best on the held-out images, or of the last step that was saved "
+        "(default: what the run has exported, which is the best, or else the best there is)",
+    )
     add("--labels", metavar="FILE", help="names of the classes, one a line")
     add("--weights", default="imagenet", help="of a variant: imagenet (default), none, or a file")
     add("--image-size", type=int, metavar="PIXELS", help="of a variant, or of a model for any size "
@@ -97,12 +109,15 @@ def _parser():
         "(default: the recipe's, or 0.875)")  # fmt: skip
     add("--max-pixels", type=int, metavar="N", help="larger images are not decoded (default: "
         "89478485)")  # fmt: skip
+    add("--mean", type=numbers, metavar="NUMBERS", help="of each channel on 0..255, such as 127.5 "
+        "or 120,115,100; where the model does not normalise (default: ImageNet's)")  # fmt: skip
+    add("--std", type=numbers, metavar="NUMBERS", help="likewise")
     add("--top-k", type=int, default=5, metavar="K", help="classes (default: 5)")
     add("--features", action="store_true", help="also give embedding and pyramid")
     add("--precision", choices=("float32", "bfloat16"), help="inside the model")
     add("--any-size", action="store_true", help="tensors of any height and width")
-    add("--tensors", action="store_true", help="images -> probabilities alone, for OpenVINO, "
-        "LiteRT, ONNX and own preprocessing")  # fmt: skip
+    add("--tensors", action="store_true", help="pixels on 0..255 -> probabilities alone, for "
+        "OpenVINO, LiteRT, ONNX and own resizing")  # fmt: skip
     return parser
 
 

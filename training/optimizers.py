@@ -25,8 +25,11 @@ def no_decay_variables(model, decay="official"):
     >>> len(no_decay_variables(model, "official")) < len(no_decay_variables(model, "kernels"))
     True
     """
-    if decay not in DECAYS:
-        raise ValueError(f"`decay` must be one of {', '.join(DECAYS)}. Received: {decay!r}")
+    from keras_regionvit.checks.kinds import choice, refuse  # here: its package takes seconds
+
+    choice("decay", decay, DECAYS)
+    if not isinstance(model, keras.Model) or not model.built:
+        refuse("model", "a built keras.Model", model)
     names = ("bias",) if decay == "official" else ("bias", "position_bias_table")
     return [v for v in model.trainable_variables if len(v.shape) < 2 or v.name in names]
 
@@ -45,14 +48,16 @@ def adamw(model, learning_rate, weight_decay, decay="official", **kwargs):
         An `AdamW`.
 
     Raises:
-        ValueError: `decay` is unknown.
+        ValueError: `decay` is unknown, or another argument is out of range.
 
     Example:
 
     >>> model.compile(adamw(model, 1e-3, 0.05), "categorical_crossentropy")
     """
-    optimizer = AdamW(learning_rate, weight_decay=weight_decay, epsilon=1e-8, **kwargs)
-    optimizer.exclude_from_weight_decay(var_list=no_decay_variables(model, decay))
+    no_decay = no_decay_variables(model, decay)
+    rate, weight_decay = _checked(learning_rate, weight_decay)
+    optimizer = AdamW(rate, weight_decay=weight_decay, epsilon=1e-8, **kwargs)
+    optimizer.exclude_from_weight_decay(var_list=no_decay)
     return optimizer
 
 
@@ -74,15 +79,26 @@ def sgd(
         A `MomentumSGD`.
 
     Raises:
-        ValueError: `decay` is unknown.
+        ValueError: `decay` is unknown, or another argument is out of range.
 
     Example:
 
     >>> model.compile(sgd(model, 1e-2, 1e-4), "categorical_crossentropy")
     """
-    optimizer = MomentumSGD(learning_rate, momentum, nesterov, l2=weight_decay, **kwargs)
-    optimizer.exclude_from_weight_decay(var_list=no_decay_variables(model, decay))
+    no_decay = no_decay_variables(model, decay)
+    learning_rate, l2 = _checked(learning_rate, weight_decay)
+    optimizer = MomentumSGD(learning_rate, momentum, nesterov, l2=l2, **kwargs)
+    optimizer.exclude_from_weight_decay(var_list=no_decay)
     return optimizer
+
+
+def _checked(learning_rate, weight_decay):
+    """Both as floats; a schedule, or a function of the step, stays as it is."""
+    from keras_regionvit.checks.kinds import amount
+
+    if not callable(learning_rate):
+        learning_rate = amount("learning_rate", learning_rate)
+    return learning_rate, amount("weight_decay", weight_decay)
 
 
 class _KeepsNoDecay(keras.optimizers.Optimizer):
@@ -201,7 +217,10 @@ class MomentumSGD(_KeepsNoDecay):
         self, learning_rate=0.01, momentum=0.9, nesterov=False, l2=0.0, name="sgd", **kwargs
     ):
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
-        self.momentum, self.nesterov, self.l2 = momentum, nesterov, l2
+        from keras_regionvit.checks.kinds import amount, flag, rate
+
+        self.momentum, self.l2 = rate("momentum", momentum), amount("l2", l2)
+        self.nesterov = flag("nesterov", nesterov)
 
     def build(self, variables):
         """Creates a velocity for each variable."""

@@ -20,7 +20,9 @@ def main(arguments=None):
     try:
         if options.folder or options.csv:
             return _write_rows(options)
-        results = run(options.model, options.images, options.samples, options.invert)
+        results = run(
+            options.model, options.images, options.samples, options.invert, options.checkpoint
+        )
         if options.json:
             _write_json(options.json, results)
     except ValueError as error:
@@ -37,7 +39,7 @@ def main(arguments=None):
     return 1 if unreadable else 0
 
 
-def run(model, images=(), samples=0, invert=False):
+def run(model, images=(), samples=0, invert=False, checkpoint=None):
     """Predictions for a few images.
 
     Args:
@@ -45,6 +47,8 @@ def run(model, images=(), samples=0, invert=False):
         images: image files, folders, and patterns such as `photos/*.jpg`.
         samples: how many of the held-out images of Fashion-MNIST to add.
         invert: whether to take the negative of the image files.
+        checkpoint: of a run, "best" or "last"; by default what it has exported or, where it has
+            not come so far, the best.
 
     Returns:
         A list with a dict for each image: `image` (its name), `valid`, and `prediction` and
@@ -62,7 +66,7 @@ def run(model, images=(), samples=0, invert=False):
     """
     with quiet_import():
         from training.prediction.few import predict
-    return predict(model, images, samples, invert)
+    return predict(model, images, samples, invert, checkpoint)
 
 
 def print_predictions(results):
@@ -81,12 +85,14 @@ def _write_rows(options):
     if not (options.folder and options.csv):
         raise ValueError("--folder and --csv go together: the images, and where rows go")
     if options.images or options.samples or options.invert or options.json:
-        raise ValueError("--folder goes with --model and --csv alone")
+        raise ValueError("--folder goes with --model, --checkpoint and --csv alone")
     with quiet_import():
         from keras_regionvit.files import WriteError
         from training.prediction import folder
     try:
-        count, bad = folder.run(options.model, options.folder, options.csv)
+        count, bad = folder.run(
+            options.model, options.folder, options.csv, checkpoint=options.checkpoint
+        )
     except WriteError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -110,16 +116,22 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m training.predict",
         description="Says what a model sees in images: the three likeliest classes.",
-        epilog="Images are JPEG, PNG, GIF or BMP. They are resized and cropped as the model's "
-        "evaluation does it. The quick start's model knows clothes that are light on black; for "
-        "photos that are dark on white add --invert. The exit status is 1 if an image cannot be "
-        "read; the others are predicted all the same.",
+        epilog="Images are JPEG, PNG, GIF, BMP, WebP, TIFF or AVIF. They are resized and cropped "
+        "as the model's evaluation does it. The exit status is 1 if an image cannot be read; the "
+        "others are predicted all the same.",
     )
     parser.add_argument(
         "--model",
         required=True,
         metavar="MODEL",
-        help="the folder of a run, such as runs/quickstart; a SavedModel; or a .keras file",
+        help="the folder of a run, such as runs/mine; a SavedModel; or a .keras file",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        choices=("best", "last"),
+        help="of a run, whether it has ended or not: of the epoch that was best on the held-out "
+        "images, or of the last step that was saved (default: what the run has exported, or else "
+        "the best there is)",
     )
     parser.add_argument(
         "images",
@@ -132,10 +144,12 @@ def _parser():
         type=_count,
         default=0,
         metavar="N",
-        help="also predict N held-out images of Fashion-MNIST and say which are right",
+        help=argparse.SUPPRESS,  # the quick start's: held-out images of Fashion-MNIST, judged
     )
     parser.add_argument(
-        "--invert", action="store_true", help="take the negative of the image files"
+        "--invert",
+        action="store_true",
+        help=argparse.SUPPRESS,  # its clothes are light on black: takes the files' negatives
     )
     parser.add_argument(
         "--folder",

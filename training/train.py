@@ -6,6 +6,7 @@ Usage, from a clone:
 """
 
 import argparse
+import contextlib
 import signal
 import sys
 
@@ -37,19 +38,32 @@ def _main(options):
         raise ValueError("--recipe NAME is missing; --help lists the recipes")
     with quiet_import():
         from training.distribute.strategy import open_devices
-        from training.runs.dry_run import describe
         from training.runs.plan import make_plan
-        from training.tasks import open_task
     cluster = devices.cluster(options)
     plan = make_plan(options, chief=cluster.index == 0)
     if options.dry_run:
-        print(describe(open_task(plan.recipe), plan.data, plan.seed))
+        _describe(plan, options, cluster)
         return 0
+    with quiet_import():
+        import training.augmentation  # noqa: F401  # a library that is missing is named here
     if plan.complete:
         print(f"{plan.folder} is complete; report.json has its results.")
         return 0
     strategy = open_devices(options, cluster, plan.shared())
     return _train(plan, cluster, strategy)
+
+
+def _describe(plan, options, cluster):
+    """Prints what would be trained; nothing is written, downloaded or waited for."""
+    with quiet_import():
+        from training.distribute.strategy import check_fits, open_devices
+        from training.runs.dry_run import describe
+        from training.runs.plan import check_output
+        from training.tasks import open_task
+    check_output(plan)
+    if len(cluster.workers) < 2:
+        check_fits(open_devices(options, cluster, {}), plan.recipe, plan.jit_compile)
+    print(describe(open_task(plan.recipe), plan.data, plan.seed))
 
 
 def _train(plan, cluster, strategy):
@@ -70,8 +84,8 @@ def _train(plan, cluster, strategy):
     check_fits(strategy, plan.recipe, plan.jit_compile)
     folder, task = plan.expected_folder, open_task(plan.recipe)
     try:
-        with StopRequest() as stop, together(strategy):
-            folder = from_chief(strategy, lambda: begin(plan), ValueError, WriteError)
+        with StopRequest() as stop, together(strategy), contextlib.ExitStack() as held:
+            folder = from_chief(strategy, lambda: begin(plan, held), ValueError, WriteError)
             print(f"Recipe {plan.recipe.name}, seed {plan.seed}; the run is kept in {folder}")
             if strategy.num_replicas_in_sync > 1:
                 print(f"on {describe_devices(strategy)}")
@@ -107,9 +121,10 @@ def how_to_go_on(folder, cluster):
 
 
 def first_line(error):
-    """The first line of a TensorFlow error, with its kind where it says nothing."""
-    text = getattr(error, "message", None) or str(error)
-    return next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    """What an error says, in a line."""
+    from training.data.corrupt_images import said
+
+    return said(error)
 
 
 def parser():

@@ -6,6 +6,7 @@ N heads, M window size, T tokens a region of which the last M * M are local.
 import keras
 from keras import ops
 
+from keras_regionvit.checks.kinds import keep_checked
 from keras_regionvit.layers.attention import RegionAttention
 
 
@@ -28,7 +29,7 @@ class SwitchedAttention(RegionAttention):
 
     def __init__(self, *args, relative_position=True, **kwargs):
         super().__init__(*args, **kwargs)
-        self.relative_position = relative_position
+        keep_checked(self, relative_position=relative_position)
 
     def build(self, input_shape):
         """Creates the weights for inputs of `input_shape` (B, G, T, C)."""

@@ -6,6 +6,7 @@ B batch, H W size of the map, C channels; sides are halved and rounded up.
 import keras
 from keras import ops
 
+from keras_regionvit.checks.kinds import keep_checked, positive_integer
 from keras_regionvit.layers.downsample import Downsampling
 from keras_regionvit.ops.gelu import plain_gelu
 from keras_regionvit.ops.windows import pad
@@ -30,7 +31,9 @@ class DenseDownsampling(keras.layers.Layer):
 
     def __init__(self, embed_dim, kernel_size=3, **kwargs):
         super().__init__(**kwargs)
-        self.embed_dim, self.kernel_size = embed_dim, kernel_size
+        keep_checked(self, embed_dim=embed_dim)
+        embed_dim = self.embed_dim
+        self.kernel_size = kernel_size = positive_integer("kernel_size", kernel_size, 3)
         dtype = self.dtype_policy
         self.norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name="norm")
         bound = (kernel_size * kernel_size * embed_dim) ** -0.5  # PyTorch's default
@@ -84,11 +87,11 @@ class PatchMerging(keras.layers.Layer):
 
     def __init__(self, embed_dim, **kwargs):
         super().__init__(**kwargs)
-        self.embed_dim = embed_dim
+        keep_checked(self, embed_dim=embed_dim)
         dtype = self.dtype_policy
         self.norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name="norm")
         self.reduction = keras.layers.Dense(
-            2 * embed_dim,
+            2 * self.embed_dim,
             use_bias=False,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
             dtype=dtype,

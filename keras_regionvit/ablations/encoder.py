@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_regionvit.ablations.attention import SwitchedAttention
+from keras_regionvit.checks.kinds import flag, keep_checked
 from keras_regionvit.layers.encoder import RegionalToLocalEncoder
 from keras_regionvit.ops.streams import join, split
 
@@ -33,10 +34,11 @@ class SwitchedEncoder(RegionalToLocalEncoder):
     def __init__(
         self, *args, weight_sharing=True, local_keys="own", relative_position=True, **kwargs
     ):
-        self.relative_position = relative_position  # before the attention is made
+        # before the attention is made
+        self.relative_position = flag("relative_position", relative_position)
         super().__init__(*args, **kwargs)
-        self.weight_sharing, self.local_keys = weight_sharing, local_keys
-        if not weight_sharing:
+        keep_checked(self, weight_sharing=weight_sharing, local_keys=local_keys)
+        if not self.weight_sharing:
             self.regional_attention = SwitchedAttention(
                 self.embed_dim,
                 self.num_heads,

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_regionvit.ablations.attention import SwitchedAttention
+from keras_regionvit.checks.kinds import flag, keep_checked
 from keras_regionvit.layers.drop_path import DropPath
 from keras_regionvit.layers.layer_norm import LayerNorm
 from keras_regionvit.layers.mlp import MLP
@@ -58,11 +59,18 @@ class LocalEncoder(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.embed_dim, self.num_heads, self.window_size = embed_dim, num_heads, window_size
-        self.mlp_ratio, self.qkv_bias = mlp_ratio, qkv_bias
-        self.drop_path_rate, self.dropout_rate = drop_path_rate, dropout_rate
-        self.attention_dropout_rate = attention_dropout_rate
-        self.relative_position = relative_position
+        keep_checked(
+            self,
+            embed_dim=embed_dim,
+            num_heads=num_heads,
+            window_size=window_size,
+            mlp_ratio=mlp_ratio,
+            qkv_bias=qkv_bias,
+            drop_path_rate=drop_path_rate,
+            dropout_rate=dropout_rate,
+            attention_dropout_rate=attention_dropout_rate,
+            relative_position=relative_position,
+        )
         dtype = self.dtype_policy
         norm = {"epsilon": self.epsilon, "dtype": dtype}
         self.local_norm = LayerNorm(name="local_norm", **norm)
@@ -153,7 +161,8 @@ class LocalStage(RegionalToLocalStage):
     """
 
     def __init__(self, *args, relative_position=True, **kwargs):
-        self.relative_position = relative_position  # before the encoders are made
+        # before the encoders are made
+        self.relative_position = flag("relative_position", relative_position)
         super().__init__(*args, **kwargs)
 
     def new_encoder(self, place, *args, **kwargs):

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_regionvit.ablations.local import LocalEncoder, LocalStage
+from keras_regionvit.checks.kinds import whole_number
 from keras_regionvit.ops.shapes import is_static
 from keras_regionvit.ops.windows import merge, pad, partition
 
@@ -67,7 +68,7 @@ class ShiftedWindowEncoder(LocalEncoder):
 
     def __init__(self, *args, shift=0, **kwargs):
         super().__init__(*args, **kwargs)
-        self.shift = shift
+        self.shift = whole_number("shift", shift, self.window_size - 1)
 
     def attend(self, inputs, mask, training):
         """The attention of a normed map (B, H, W, C); `mask` is not used."""

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_regionvit.ablations.encoder import SwitchedEncoder
 from keras_regionvit.ablations.overlap import cut, halo, mask_off_map, mean_of_copies
+from keras_regionvit.checks.kinds import choice, flag
 from keras_regionvit.layers.stage import RegionalToLocalStage
 from keras_regionvit.ops.windows import pad
 
@@ -33,8 +34,9 @@ class SwitchedStage(RegionalToLocalStage):
         self, *args, weight_sharing=True, local_keys="own", relative_position=True, **kwargs
     ):
         # before the encoders are made
-        self.weight_sharing, self.local_keys = weight_sharing, local_keys
-        self.relative_position = relative_position
+        self.weight_sharing = flag("weight_sharing", weight_sharing)
+        self.local_keys = choice("local_keys", local_keys, ("own", "all"))
+        self.relative_position = flag("relative_position", relative_position)
         super().__init__(*args, **kwargs)
 
     def new_encoder(self, place, *args, **kwargs):

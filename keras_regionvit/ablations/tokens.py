@@ -6,6 +6,7 @@ B batch, H W image in pixels, K image channels, C embedding channels, p patch si
 import keras
 from keras import ops
 
+from keras_regionvit.checks.kinds import keep_checked
 from keras_regionvit.ops.shapes import is_static
 from keras_regionvit.ops.windows import pad
 
@@ -34,14 +35,14 @@ class PatchTokenizer(keras.layers.Layer):
 
     def __init__(self, embed_dim, patch_size=4, image_channels=3, **kwargs):
         super().__init__(**kwargs)
-        if patch_size < 1 or patch_size & (patch_size - 1):
-            raise ValueError(f"`patch_size` must be a power of two. Received: {patch_size}")
-        self.embed_dim, self.patch_size = embed_dim, patch_size
-        self.image_channels = image_channels
+        keep_checked(
+            self, embed_dim=embed_dim, patch_size=patch_size, image_channels=image_channels
+        )
+        patch_size, image_channels = self.patch_size, self.image_channels
         bound = (image_channels * patch_size * patch_size) ** -0.5  # PyTorch's default
         uniform = keras.initializers.RandomUniform(-bound, bound)
         self.projection = keras.layers.Conv2D(
-            embed_dim,
+            self.embed_dim,
             patch_size,
             strides=patch_size,
             kernel_initializer=uniform,

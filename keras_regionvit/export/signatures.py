@@ -1,16 +1,19 @@
 """What a served classifier answers: the functions behind a SavedModel's signatures.
 
+One rule for all, in the names: what ends in `_pixels` takes pixels on 0..255, resized, and
+normalises them inside, in the model or before it; what ends in `_tensor` takes what the Keras model
+itself does.
+
 B: images; S: their side; C: channels; K: classes; k: best classes returned.
 """
 
 import keras
 import tensorflow as tf
 
-from keras_regionvit.backbone import RegionViTBackbone
+from keras_regionvit.checks.kinds import positive_integer, refuse
+from keras_regionvit.export.structure import check_classifier, classifier_layers, probabilities_of
 from keras_regionvit.images.batch import evaluation_batch
-from keras_regionvit.tasks.classification import HEAD, NORM, POOL, build_classifier
-
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+from keras_regionvit.images.preprocessing import Preprocessing, normalize
 
 
 def classification_signatures(model, preprocessing, labels=None, top_k=5):
@@ -23,9 +26,10 @@ def classification_signatures(model, preprocessing, labels=None, top_k=5):
         top_k: k, at most K.
 
     Returns:
-        A dict of traced `tf.function`s: "serving_default" of `image_bytes`, string (B,), and
-        "predict_tensor" of `images`, float32 as the model takes them. Both give what
-        `best_classes` does; that of bytes also `valid`, see `of_bytes`.
+        A dict of traced `tf.function`s: "serving_default" of `image_bytes`, string (B,),
+        "predict_pixels" of `images`, float32 on 0..255, and "predict_tensor" of `images` as the
+        Keras model takes them. All give what `best_classes` does, and `valid`, see `of_bytes` and
+        `of_images`.
 
     Example:
 
@@ -33,11 +37,12 @@ def classification_signatures(model, preprocessing, labels=None, top_k=5):
     >>> serve(tf.constant([data]))["classes"]
     """
     spec = tensor_spec(model)
-    probabilities = _traced(lambda images: model(images, training=False), spec)
+    probabilities = _traced(probabilities_of(model), spec)
     answer = best_classes(probabilities, spec, labels, top_k)
     return {
         "serving_default": of_bytes(answer, preprocessing),
-        "predict_tensor": _traced(answer, spec),
+        "predict_pixels": of_images(answer, spec, preprocessing),
+        "predict_tensor": of_images(answer, spec),
     }
 
 
@@ -49,16 +54,18 @@ def feature_signatures(model, preprocessing=None):
         preprocessing: optional `Preprocessing`.
 
     Returns:
-        A dict of traced `tf.function`s: "features_tensor" of `images` gives `embedding` (B,
-        channels) and the pyramid levels, such as `P2` ... `P5`, all float32; with `preprocessing`
-        also "features", which gives them of `image_bytes`, and `valid`.
+        A dict of traced `tf.function`s: "features" of `image_bytes` and "features_pixels" of
+        `images` on 0..255 give `embedding` (B, channels) and the pyramid levels, such as `P2` ...
+        `P5`, all float32, and `valid`; so does "features_tensor" of `images` as the Keras model
+        takes them. Without `preprocessing` there is the last alone, without `valid`.
 
     Raises:
         ValueError: `model` is no classifier on a `RegionViTBackbone`.
 
     Example:
 
-    >>> feature_signatures(model)["features_tensor"](tf.zeros((1, 224, 224, 3)))["P5"].shape
+    >>> signatures = feature_signatures(model, Preprocessing(224))
+    >>> signatures["features_pixels"](tf.zeros((1, 224, 224, 3)))["P5"].shape
     TensorShape([1, 7, 7, 768])
     """
     before, backbone, norm, pool, _ = classifier_layers(model)
@@ -76,21 +83,34 @@ def feature_signatures(model, preprocessing=None):
         found["embedding"] = pool(norm(found.pop("regional_tokens", local)))
         return {name: tf.cast(value, tf.float32) for name, value in found.items()}
 
-    functions = {"features_tensor": _traced(features, spec)}
-    if preprocessing is not None:
-        functions["features"] = of_bytes(functions["features_tensor"], preprocessing)
-    return functions
+    traced = _traced(features, spec)
+    if preprocessing is None:
+        return {"features_tensor": traced}
+    return {
+        "features": of_bytes(traced, preprocessing),
+        "features_pixels": of_images(traced, spec, preprocessing),
+        "features_tensor": of_images(traced, spec),
+    }
 
 
-def tensor_signatures(model):
+def tensor_signatures(model, preprocessing=None):
     """The function `images` -> `{"probabilities": ...}`, for other runtimes and own input.
 
+    Args:
+        model: a classifier.
+        preprocessing: optional `Preprocessing`. With it `images` are pixels on 0..255; without,
+            they are as the Keras model takes them.
+
     Returns:
-        A dict with one traced `tf.function`, "serving_default".
+        A dict with one traced `tf.function`, "serving_default". The row of an image that is not
+        finite is NaN.
     """
+    probabilities = probabilities_of(model)
 
     def serve(images):
-        return {"probabilities": tf.cast(model(images, training=False), tf.float32)}
+        if preprocessing is not None:
+            images = normalize(images, preprocessing.mean, preprocessing.std)
+        return {"probabilities": probabilities(images)}
 
     return {"serving_default": _traced(serve, tensor_spec(model))}
 
@@ -145,14 +165,51 @@ def of_bytes(function, preprocessing):
     def serve(image_bytes):
         # TensorFlow's convolutions fail without any image
         images, valid = evaluation_batch(image_bytes, preprocessing, at_least=1)
-        answer = {}
-        for name, value in function(images).items():
-            value = value[: tf.size(valid)]
-            mask = tf.reshape(valid, (-1, *(1 for _ in value.shape[1:])))
-            answer[name] = tf.where(mask, value, tf.zeros_like(value))
-        return {**answer, "valid": valid}
+        return _masked(function(images), valid)
 
     return _traced(serve, tf.TensorSpec((None,), tf.string, name="image_bytes"))
+
+
+def of_images(function, spec, preprocessing=None):
+    """The function of pixels on 0..255 or of what the model takes, from that of the latter.
+
+    Args:
+        function: of float32 images, gives a dict of tensors with a row for each.
+        spec: the `tf.TensorSpec` of these images.
+        preprocessing: optional `Preprocessing`, of which the statistics are used. With it `images`
+            are pixels; without, they are as `function` takes them.
+
+    Returns:
+        A traced `tf.function` of `images`, that gives the dict and `valid` bool (B,): a row that is
+        not valid, since a number of its image or of its answer is NaN or infinite, is zeros and
+        empty strings. It changes nothing for the others.
+
+    Example:
+
+    >>> of_images(lambda images: {"x": images}, tensor_spec(model), Preprocessing(224))
+    """
+
+    def serve(images):
+        images = tf.ensure_shape(images, spec.shape)
+        taken = images
+        if preprocessing is not None:
+            taken = normalize(images, preprocessing.mean, preprocessing.std)
+        answer = function(taken)
+        floats = [images, *(value for value in answer.values() if value.dtype.is_floating)]
+        finite = [tf.math.reduce_all(tf.math.is_finite(x), range(1, len(x.shape))) for x in floats]
+        return _masked(answer, tf.math.reduce_all(tf.stack(finite), axis=0))
+
+    return _traced(serve, spec)
+
+
+def _masked(answer, valid):
+    """An answer whose rows that are not valid are zeros and empty, with `valid`."""
+    masked = {}
+    for name, value in answer.items():
+        value = value[: tf.size(valid)]
+        mask = tf.reshape(valid, (-1, *(1 for _ in value.shape[1:])))
+        masked[name] = tf.where(mask, value, tf.zeros_like(value))
+    return {**masked, "valid": valid}
 
 
 def tensor_spec(model):
@@ -161,7 +218,7 @@ def tensor_spec(model):
 
 
 def check_fit(model, preprocessing, top_k=5):
-    """Checks that preprocessed images are what a model takes, and that it gives probabilities.
+    """Checks that preprocessed images are what a model takes, and that it gives scores of classes.
 
     Args:
         model: a `keras.Model`.
@@ -171,6 +228,10 @@ def check_fit(model, preprocessing, top_k=5):
     Raises:
         ValueError: one of them does not fit.
     """
+    check_classifier(model)
+    if not isinstance(preprocessing, Preprocessing):
+        refuse("preprocessing", "a `Preprocessing`", preprocessing)
+    positive_integer("top_k", top_k)
     shape, size = tuple(model.input.shape[1:]), preprocessing.size
     made = (size, size, preprocessing.channels)
     if any(side not in (None, given) for side, given in zip(shape, made, strict=True)):
@@ -178,74 +239,6 @@ def check_fit(model, preprocessing, top_k=5):
             f"`preprocessing` must make images {shape}, as the model takes them. Received: "
             f"{preprocessing}"
         )
-    if not isinstance(top_k, int) or top_k < 1:
-        raise ValueError(f"`top_k` must be a positive integer. Received: {top_k!r}")
-    activation = getattr(model.layers[-1], "activation", None)
-    if getattr(activation, "__name__", None) not in ("softmax", "sigmoid"):
-        raise ValueError(
-            "`model` must end in a softmax or a sigmoid, so that it gives probabilities. "
-            f"Received the last layer: {model.layers[-1].name}"
-        )
-
-
-def classifier_layers(model):
-    """The layers of a classifier: `(those before the backbone, backbone, norm, pool, head)`.
-
-    Raises:
-        ValueError: `model` is no classifier on a `RegionViTBackbone`.
-    """
-    layers = model.layers[1:]
-    place = next((i for i, x in enumerate(layers) if isinstance(x, RegionViTBackbone)), None)
-    if place is None or [x.name for x in layers[place + 1 :]] != [NORM, POOL, HEAD]:
-        names = ", ".join(layer.name for layer in layers[:9]) + ", ..." * (len(layers) > 9)
-        raise ValueError(
-            "`model` must be made by `build_classifier` or a function such as `RegionViTSmall`. "
-            f"Received the layers: {names}"
-        )
-    return layers[:place], *layers[place:]
-
-
-def rebuilt(model, precision=None, any_size=False):
-    """The same classifier with the same weights, computing or taking images in another way.
-
-    Args:
-        model: as `build_classifier` makes it.
-        precision: "float32" or "bfloat16" inside (weights and head stay float32); `None` for the
-            model's own.
-        any_size: whether to take images of any height and width.
-
-    Returns:
-        A `keras.Model`; `model` itself if nothing is to change.
-
-    Raises:
-        ValueError: `precision` is neither, or the model cannot be rebuilt or take any size.
-
-    Example:
-
-    >>> rebuilt(model, precision="bfloat16")
-    """
-    if precision is None and not any_size:
-        return model
-    if precision not in (None, *PRECISIONS):
-        raise ValueError(f"`precision` must be 'float32' or 'bfloat16'. Received: {precision!r}")
-    before, backbone, _, _, head = classifier_layers(model)
-    changes: dict = {} if precision is None else {"dtype": PRECISIONS[precision]}
-    shape = tuple(model.input.shape[1:])
-    if any_size:
-        shape = (None, None, shape[-1])
-        changes["input_shape"] = (None, None, backbone.input.shape[-1])
-    x = keras.Input(shape, name="images")
-    for layer in before:
-        x = type(layer).from_config(layer.get_config())(x)
-    again = build_classifier(
-        RegionViTBackbone.from_config({**backbone.get_config(), **changes}),
-        classes=model.output.shape[-1],
-        classifier_activation=head.activation,
-        inputs=x,
-        name=model.name,
-    )
-    again.set_weights(model.get_weights())
-    return again
 
 
 def _traced(function, spec):

@@ -21,7 +21,7 @@ def write_warmup(path, requests):
 
     Example:
 
-    >>> write_warmup("1" / WARMUP, [("predict_tensor", {"images": np.zeros((1, 224, 224, 3))})])
+    >>> write_warmup("1" / WARMUP, [("predict_pixels", {"images": np.zeros((1, 224, 224, 3))})])
     """
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, inputs in requests:

@@ -7,9 +7,18 @@ import dataclasses
 
 import tensorflow as tf
 
+from keras_regionvit.checks.kinds import (
+    finite_numbers,
+    positive_integer,
+    positive_number,
+    refuse,
+    shown,
+)
 from keras_regionvit.imagenet import MEAN, STD
 from keras_regionvit.images.decode import MAX_PIXELS, decode_image
 from keras_regionvit.images.resize import center_crop
+
+_COUNTS = ("size", "max_pixels")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +49,18 @@ class Preprocessing:
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self):
-        for name in ("size", "max_pixels"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}")
-        if not 0 < self.crop_ratio <= 1:
-            raise ValueError(f"`crop_ratio` must lie in (0, 1]. Received: {self.crop_ratio}")
-        if not len(self.mean) == len(self.std) in (1, 3) or min(self.std) <= 0:
+        plain = {name: positive_integer(name, getattr(self, name)) for name in _COUNTS}
+        plain["crop_ratio"] = positive_number("crop_ratio", self.crop_ratio)
+        if plain["crop_ratio"] > 1:
+            refuse("crop_ratio", "a number in (0, 1]", self.crop_ratio)
+        plain["mean"], plain["std"] = finite_numbers(self.mean), finite_numbers(self.std)
+        if not len(plain["mean"]) == len(plain["std"]) in (1, 3) or min(plain["std"]) <= 0:
             raise ValueError(
                 "`mean` and `std` need one number for each of 1 or 3 channels, `std` positive "
-                f"ones. Received: {self.mean} and {self.std}"
+                f"ones. Received: {shown(self.mean)} and {shown(self.std)}"
             )
+        for name, value in plain.items():  # as JSON knows them
+            object.__setattr__(self, name, value)
 
     @property
     def channels(self):

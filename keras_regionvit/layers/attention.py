@@ -6,6 +6,8 @@ B batch, G groups, T tokens a group, C channels, N heads, M window size.
 import keras
 from keras import ops
 
+from keras_regionvit.checks.kinds import keep_checked
+from keras_regionvit.checks.models import check_heads
 from keras_regionvit.layers.mlp import dropout_layer
 from keras_regionvit.ops.attention import attend
 from keras_regionvit.ops.position_bias import position_bias, position_index
@@ -51,22 +53,26 @@ class RegionAttention(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if embed_dim % num_heads:
-            raise ValueError(
-                "`embed_dim` must be a multiple of `num_heads`. "
-                f"Received: embed_dim={embed_dim}, num_heads={num_heads}"
-            )
-        self.embed_dim, self.num_heads, self.window_size = embed_dim, num_heads, window_size
-        self.qkv_bias, self.dropout_rate = qkv_bias, dropout_rate
-        self.attention_dropout_rate = attention_dropout_rate
+        keep_checked(
+            self,
+            embed_dim=embed_dim,
+            num_heads=num_heads,
+            window_size=window_size,
+            qkv_bias=qkv_bias,
+            dropout_rate=dropout_rate,
+            attention_dropout_rate=attention_dropout_rate,
+        )
+        check_heads(self.embed_dim, self.num_heads)
         # timm's truncated normal cuts at 100 standard deviations: nothing is cut
         normal = keras.initializers.RandomNormal(stddev=0.02)
         dense = {"kernel_initializer": normal, "dtype": self.dtype_policy}
-        self.qkv = keras.layers.Dense(3 * embed_dim, use_bias=qkv_bias, name="qkv", **dense)
-        self.proj = keras.layers.Dense(embed_dim, name="proj", **dense)
-        self.dropout = dropout_layer(dropout_rate, self.dtype_policy)
-        self.attention_dropout = dropout_layer(attention_dropout_rate, self.dtype_policy)
-        self.position_index = position_index(window_size)
+        self.qkv = keras.layers.Dense(
+            3 * self.embed_dim, use_bias=self.qkv_bias, name="qkv", **dense
+        )
+        self.proj = keras.layers.Dense(self.embed_dim, name="proj", **dense)
+        self.dropout = dropout_layer(self.dropout_rate, self.dtype_policy)
+        self.attention_dropout = dropout_layer(self.attention_dropout_rate, self.dtype_policy)
+        self.position_index = position_index(self.window_size)
 
     def build(self, input_shape):
         """Creates the weights for inputs of `input_shape` (B, G, T, C)."""

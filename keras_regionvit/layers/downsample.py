@@ -6,6 +6,7 @@ B batch, H W size of the map, h w half of it, C channels.
 import keras
 from keras import ops
 
+from keras_regionvit.checks.kinds import keep_checked
 from keras_regionvit.layers.layer_norm import normalize
 from keras_regionvit.ops.depthwise import depthwise
 from keras_regionvit.ops.gelu import gelu
@@ -33,7 +34,7 @@ class Downsampling(keras.layers.Layer):
 
     def __init__(self, embed_dim, **kwargs):
         super().__init__(**kwargs)
-        self.embed_dim = embed_dim
+        keep_checked(self, embed_dim=embed_dim)
         self.norm = keras.layers.LayerNormalization(
             epsilon=1e-5, dtype=self.dtype_policy, name="norm"
         )

@@ -3,6 +3,20 @@
 import keras
 from keras import ops
 
+from keras_regionvit.checks.kinds import keep_checked, whole_number
+
+
+def rising_rates(rate, depths):
+    """The rates of all encoders, which rise linearly from 0 to `rate`: a list of lists, by stage.
+
+    Example:
+
+    >>> rising_rates(0.5, (1, 2))
+    [[0.0], [0.25, 0.5]]
+    """
+    places, last = iter(range(sum(depths))), max(sum(depths) - 1, 1)
+    return [[rate * next(places) / last for _ in range(depth)] for depth in depths]
+
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
 class DropPath(keras.layers.Layer):
@@ -30,10 +44,9 @@ class DropPath(keras.layers.Layer):
 
     def __init__(self, rate, axes=1, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= rate < 1:
-            raise ValueError(f"`rate` must be at least 0 and below 1. Received: rate={rate}")
-        self.rate, self.axes, self.seed = rate, axes, seed
-        self.seed_generator = keras.random.SeedGenerator(seed) if rate else None
+        keep_checked(self, rate=rate, axes=axes)
+        self.seed = None if seed is None else whole_number("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed) if self.rate else None
         self.built = True
 
     def draw(self, inputs, training=False):

@@ -6,6 +6,7 @@ B batch, R regions, M window size, T = 1 + M * M tokens a region, C channels.
 import keras
 from keras import ops
 
+from keras_regionvit.checks.kinds import keep_checked
 from keras_regionvit.layers.attention import RegionAttention
 from keras_regionvit.layers.drop_path import DropPath
 from keras_regionvit.layers.layer_norm import LayerNorm
@@ -53,10 +54,17 @@ class RegionalToLocalEncoder(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.embed_dim, self.num_heads, self.window_size = embed_dim, num_heads, window_size
-        self.mlp_ratio, self.qkv_bias = mlp_ratio, qkv_bias
-        self.drop_path_rate, self.dropout_rate = drop_path_rate, dropout_rate
-        self.attention_dropout_rate = attention_dropout_rate
+        keep_checked(
+            self,
+            embed_dim=embed_dim,
+            num_heads=num_heads,
+            window_size=window_size,
+            mlp_ratio=mlp_ratio,
+            qkv_bias=qkv_bias,
+            drop_path_rate=drop_path_rate,
+            dropout_rate=dropout_rate,
+            attention_dropout_rate=attention_dropout_rate,
+        )
         self.apart = False  # whether regional and local tokens stay two tensors: `ops.streams`
         dtype = self.dtype_policy
         norm = {"epsilon": 1e-6, "dtype": dtype}

@@ -6,6 +6,7 @@ C channels, D hidden channels.
 import keras
 from keras import ops
 
+from keras_regionvit.checks.kinds import LARGEST, keep_checked
 from keras_regionvit.ops.gelu import gelu_dense, plain_gelu
 from keras_regionvit.ops.shapes import on_rows
 
@@ -13,6 +14,16 @@ from keras_regionvit.ops.shapes import on_rows
 def dropout_layer(rate, dtype):
     """A dropout layer, or `None` where nothing is dropped: each takes a millisecond to make."""
     return None if rate == 0 else keras.layers.Dropout(rate, dtype=dtype)
+
+
+def hidden_dim(embed_dim, ratio):
+    """The channels D, at least one; otherwise a `ValueError`."""
+    if not 1 <= embed_dim * ratio <= LARGEST:
+        raise ValueError(
+            "`mlp_ratio` must leave at least one hidden channel and no more than fit a tensor. "
+            f"Received: {ratio} times {embed_dim} channels"
+        )
+    return int(embed_dim * ratio)
 
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
@@ -34,13 +45,13 @@ class MLP(keras.layers.Layer):
 
     def __init__(self, embed_dim, ratio=4.0, dropout_rate=0.0, **kwargs):
         super().__init__(**kwargs)
-        self.embed_dim, self.ratio, self.dropout_rate = embed_dim, ratio, dropout_rate
-        self.hidden_dim = int(embed_dim * ratio)
+        keep_checked(self, embed_dim=embed_dim, ratio=ratio, dropout_rate=dropout_rate)
+        self.hidden_dim = hidden_dim(self.embed_dim, self.ratio)
         normal = keras.initializers.RandomNormal(stddev=0.02)
         dense = {"kernel_initializer": normal, "dtype": self.dtype_policy}
         self.fc1 = keras.layers.Dense(self.hidden_dim, name="fc1", **dense)
-        self.fc2 = keras.layers.Dense(embed_dim, name="fc2", **dense)
-        self.dropout = dropout_layer(dropout_rate, self.dtype_policy)
+        self.fc2 = keras.layers.Dense(self.embed_dim, name="fc2", **dense)
+        self.dropout = dropout_layer(self.dropout_rate, self.dtype_policy)
 
     def build(self, input_shape):
         """Creates the weights for inputs of `input_shape` (..., C)."""

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_regionvit.checks.kinds import keep_checked
 from keras_regionvit.ops.depthwise import depthwise
 
 
@@ -23,7 +24,7 @@ class PEG(keras.layers.Layer):
 
     def __init__(self, embed_dim, **kwargs):
         super().__init__(**kwargs)
-        self.embed_dim = embed_dim
+        keep_checked(self, embed_dim=embed_dim)
         self.conv = keras.layers.DepthwiseConv2D(
             3,
             padding="same",

@@ -7,6 +7,7 @@ R = Hr * Wr regions, T = 1 + M * M tokens a region.
 import keras
 from keras import ops
 
+from keras_regionvit.checks.kinds import flag, keep_checked
 from keras_regionvit.layers.encoder import RegionalToLocalEncoder
 from keras_regionvit.layers.peg import PEG
 from keras_regionvit.ops.shapes import inferred, is_static
@@ -67,12 +68,19 @@ class RegionalToLocalStage(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.embed_dim, self.num_heads, self.window_size = embed_dim, num_heads, window_size
-        self.drop_path_rates = tuple(drop_path_rates)
-        self.mlp_ratio, self.qkv_bias = mlp_ratio, qkv_bias
-        self.dropout_rate = dropout_rate
-        self.attention_dropout_rate = attention_dropout_rate
-        self.gradient_checkpointing = gradient_checkpointing
+        keep_checked(
+            self,
+            embed_dim=embed_dim,
+            num_heads=num_heads,
+            window_size=window_size,
+            drop_path_rates=drop_path_rates,
+            mlp_ratio=mlp_ratio,
+            qkv_bias=qkv_bias,
+            dropout_rate=dropout_rate,
+            attention_dropout_rate=attention_dropout_rate,
+            gradient_checkpointing=gradient_checkpointing,
+        )
+        peg = flag("peg", peg)
         if gradient_checkpointing and (dropout_rate or attention_dropout_rate):
             raise ValueError(
                 "`gradient_checkpointing` works with `drop_path_rate` but not with "

@@ -4,9 +4,12 @@ B batch, H W image in pixels, K image channels, C embedding channels, p patch si
 M window size, Hr Wr regional grid.
 """
 
+import itertools
+
 import keras
 from keras import ops
 
+from keras_regionvit.checks.kinds import choice, keep_checked
 from keras_regionvit.layers.layer_norm import normalize
 from keras_regionvit.ops.gelu import gelu
 from keras_regionvit.ops.shapes import is_static
@@ -31,10 +34,6 @@ def _stem_convolutions(stem, embed_dim, patch_size):
     """`(filters, kernel, stride, padding)` of each convolution of a stem."""
     if stem == "conv1":
         return [(embed_dim, max(2 * patch_size, 3), patch_size, max(patch_size - 1, 1))]
-    if stem != "conv3":
-        raise ValueError(
-            f"`stem` must be 'conv1', 'conv3', or 'patch' in a backbone. Received: {stem!r}"
-        )
     if embed_dim % 4:
         raise ValueError(
             "`embed_dim` must be a multiple of 4 with stem='conv3'. "
@@ -91,17 +90,20 @@ class LocalTokenizer(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if patch_size < 1 or patch_size & (patch_size - 1):
-            raise ValueError(f"`patch_size` must be a power of two. Received: {patch_size}")
-        self.embed_dim, self.patch_size, self.stem = embed_dim, patch_size, stem
-        self.image_channels = image_channels
-        self.gradient_checkpointing = gradient_checkpointing
-        self.convolutions = _stem_convolutions(stem, embed_dim, patch_size)
+        keep_checked(
+            self,
+            embed_dim=embed_dim,
+            patch_size=patch_size,
+            image_channels=image_channels,
+            gradient_checkpointing=gradient_checkpointing,
+        )
+        self.stem = choice("stem", stem, ("conv1", "conv3"))
+        self.convolutions = _stem_convolutions(stem, self.embed_dim, self.patch_size)
         _, kernel, _, padding = self.convolutions[0]
         self.smallest = max(1, kernel - 2 * padding)  # "conv1": the kernel exceeds its padding
         dtype = self.dtype_policy
         self.convs, self.norms = [], []
-        channels = image_channels
+        channels = self.image_channels
         for i, (filters, kernel, stride, _) in enumerate(self.convolutions, 1):
             fan_in = channels * kernel * kernel
             self.convs.append(
@@ -184,10 +186,11 @@ class RegionalTokenizer(keras.layers.Layer):
 
     def __init__(self, embed_dim, region, image_channels=3, **kwargs):
         super().__init__(**kwargs)
-        self.embed_dim, self.region, self.image_channels = embed_dim, region, image_channels
-        fan_in = image_channels * region * region
+        keep_checked(self, embed_dim=embed_dim, region=region, image_channels=image_channels)
+        region = self.region
+        fan_in = self.image_channels * region * region
         self.conv = _torch_convolution(
-            embed_dim, region, region, fan_in, dtype=self.dtype_policy, name="conv"
+            self.embed_dim, region, region, fan_in, dtype=self.dtype_policy, name="conv"
         )
 
     def build(self, input_shape):
@@ -221,3 +224,37 @@ class RegionalTokenizer(keras.layers.Layer):
             "region": self.region,
             "image_channels": self.image_channels,
         }
+
+
+def check_coverage(input_shape, patch_size, window_size, tokenizer):
+    """That the regions of every stage cover its local map.
+
+    The grid halves from stage to stage as the map does, so windows that do not shrink
+    always cover it; smaller ones only up to some size.
+
+    Args:
+        input_shape: `(height, width, channels)` of the image.
+        patch_size: int, pixels per local token side.
+        window_size: tuple of ints, local tokens per region side of each stage.
+        tokenizer: the layer that makes the local tokens.
+
+    Raises:
+        ValueError: some stage's regions do not cover its map.
+    """
+    if all(a <= b for a, b in itertools.pairwise(window_size)):
+        return
+    height, width = input_shape[:2]
+    fits = height is not None and width is not None
+    if fits:
+        region = patch_size * window_size[0]
+        rows, columns = region_padding(height, width, region)
+        grid = (height + rows) // region, (width + columns) // region
+        size = tokenizer.compute_output_shape((None, *input_shape))[1:3]
+        for window in window_size:
+            fits = fits and all(g * window >= s for g, s in zip(grid, size, strict=True))
+            grid, size = (tuple((n + 1) // 2 for n in sizes) for sizes in (grid, size))
+    if not fits:
+        raise ValueError(
+            f"`window_size`={tuple(window_size)} does not cover the map of every stage at "
+            f"input_shape={tuple(input_shape)}; window_size={max(window_size)} covers any size."
+        )

@@ -5,7 +5,14 @@ A backbone without regional tokens is classified by its local ones.
 
 import keras
 
-from keras_regionvit.backbone import IMAGE
+from keras_regionvit.backbone import IMAGE, RegionViTBackbone
+from keras_regionvit.checks.kinds import positive_integer
+from keras_regionvit.checks.models import (
+    check_activation,
+    check_channels,
+    check_keras_tensor,
+    check_name,
+)
 
 # The names of the layers on the backbone, in their order; loading and serving know them by these.
 NORM = "norm"
@@ -25,6 +32,10 @@ def build_classifier(
         inputs: optional Keras tensor (B, H, W, channels) that the backbone is called on.
         name: optional str, name of the model.
 
+    Raises:
+        ValueError: an argument is not one of the above, or `inputs` has other channels than
+            `backbone` takes.
+
     Returns:
         A functional `Classifier`: images (B, H, W, channels), float, to (B, classes), float32.
 
@@ -33,7 +44,16 @@ def build_classifier(
     >>> backbone = RegionViTBackbone((64, 128), (2, 2), patch_size=2, input_shape=(28, 28, 1))
     >>> model = build_classifier(backbone, classes=10)
     """
-    if inputs is None:
+    if not isinstance(backbone, RegionViTBackbone):
+        raise ValueError(
+            f"`backbone` must be a `RegionViTBackbone`. Received: {type(backbone).__name__}"
+        )
+    classes = positive_integer("classes", classes)
+    check_activation(classifier_activation)
+    check_name(name)
+    if inputs is not None:
+        check_keras_tensor("inputs", inputs)
+    else:
         inputs = keras.Input(backbone.input.shape[1:], name=IMAGE)
     x = normed_tokens(backbone, inputs)
     # Head and softmax stay float32 under mixed precision.
@@ -92,6 +112,19 @@ class Classifier(keras.Model):
 
     >>> model = Classifier(backbone.input, outputs)
     """
+
+    @property
+    def backbone(self):
+        """The `RegionViTBackbone` inside, such as for `model.backbone.enable_lora(4)`."""
+        found = [layer for layer in self.layers if isinstance(layer, RegionViTBackbone)]
+        if len(found) != 1:
+            raise ValueError(f"{self.name!r} holds {len(found)} backbones, not one.")
+        return found[0]
+
+    def __call__(self, *args, **kwargs):
+        """The outputs of images, which must have the channels that the model takes."""
+        check_channels(self, *args)
+        return super().__call__(*args, **kwargs)
 
     def make_train_function(self, force=False):
         """Makes the step of `fit` and `train_on_batch`, the optimizer's variables first."""

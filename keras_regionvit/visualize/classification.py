@@ -2,13 +2,18 @@
 
 import numpy as np
 
-from keras_regionvit.visualize.figure import new_figure, pixels, write
+from keras_regionvit.visualize.figure import new_figure, pixels, plain, write
 
+MOST_NUMBERED = 20  # classes whose counts can be read in a confusion matrix
+MOST_NAMED = 100  # classes whose names can be
 _RIGHT_COLOR, _WRONG_COLOR = "#1b7837", "#b2182b"
 
 
 def plot_confusion_matrix(labels, predictions, class_names, path=None):
     """How often each class was taken for which: counts, coloured by their share of the row.
+
+    The plot of more than 20 classes has colours alone and does not grow; that of more than 100
+    numbers the classes from 0 on instead of naming them.
 
     Args:
         labels: true classes, integers (N,) in [0, K).
@@ -42,13 +47,14 @@ def plot_confusion_matrix(labels, predictions, class_names, path=None):
     rows = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(rows, 1)
 
-    side = max(4.0, 0.62 * count + 2.0)
+    side = max(4.0, 0.62 * min(count, MOST_NUMBERED) + 2.0)
     figure = new_figure(side + 0.8, side)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(count), class_names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(count), class_names)
-    _draw_counts(axes, counts, shares)
+    if count <= MOST_NUMBERED:
+        _draw_counts(axes, counts, shares)
+    if count <= MOST_NAMED:
+        _name_classes(axes, class_names)
     right = int(np.trace(counts))
     axes.set(
         xlabel="predicted class",
@@ -58,6 +64,16 @@ def plot_confusion_matrix(labels, predictions, class_names, path=None):
     bar = figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
     bar.outline.set_visible(False)
     return write(figure, path)
+
+
+def _name_classes(axes, names):
+    """The names of the classes at both axes, small where there are many."""
+    size = 10.0 * min(1, MOST_NUMBERED / len(names)) ** 0.4
+    names = [plain(name) for name in names]
+    words = {"parse_math": False, "fontsize": size}
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(names)), names, **words, **turned)
+    axes.set_yticks(range(len(names)), names, **words)
 
 
 def _draw_counts(axes, counts, shares):
@@ -119,13 +135,14 @@ def plot_predictions(images, probabilities, class_names, labels=None, path=None)
         axes = figure.add_subplot(rows, columns, i + 1)
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[])
-        text, color = f"{class_names[prediction]} {probabilities[i, prediction]:.0%}", "black"
+        name = plain(class_names[prediction])
+        text, color = f"{name} {probabilities[i, prediction]:.0%}", "black"
         if labels is not None:
             right = prediction == labels[i]
             color = _RIGHT_COLOR if right else _WRONG_COLOR
-            text += f"\ntrue: {class_names[labels[i]]}"
+            text += f"\ntrue: {plain(class_names[labels[i]])}"
             axes.spines[:].set(color=color, linewidth=1.0 if right else 4.0)
-        axes.set_title(text, fontsize=9, color=color)
+        axes.set_title(text, fontsize=9, color=color, parse_math=False)
     return write(figure, path)
 
 

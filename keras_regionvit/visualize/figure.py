@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_regionvit.files import replacing
 
+LONGEST = 32  # characters of a name in a figure
+
 
 def new_figure(width, height):
     """An empty figure.
@@ -75,6 +77,18 @@ def write(figure, path):
     with replacing(path) as aside:
         figure.savefig(aside, format="png", dpi=150)
     return figure
+
+
+def plain(name):
+    """The name of a class as a line of a figure: short, and of characters that can be drawn.
+
+    The text that shows it needs `parse_math=False`: a dollar is a dollar.
+
+    >>> plain("US$ 5")
+    'US$ 5'
+    """
+    text = " ".join(str(name).encode("utf-8", "replace").decode("utf-8").split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def pixels(images):

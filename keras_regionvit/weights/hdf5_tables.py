@@ -5,14 +5,12 @@ damaged weight files, HDF5 1.14.6 crashed on one and hung on two. The newer form
 for each table, which the library verifies.
 """
 
-import functools
 import math
 import mmap
 import struct
 
-import numpy as np
-
 from keras_regionvit.files import open_regular
+from keras_regionvit.weights.hdf5_types import known_types
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _NOWHERE = 2**64 - 1  # the address of what does not exist
@@ -26,7 +24,8 @@ _CONTINUATION, _SYMBOLS = 0x10, 0x11
 _KNOWN = {0x00, _SPACE, _TYPE, _OLD_FILL, _FILL, _LAYOUT, _ATTRIBUTE}
 _KNOWN |= {_CONTINUATION, _SYMBOLS, 0x12}
 _STRANGE = {
-    0x06: "a link",
+    0x02: "a link that is no hard link",  # of the groups that may have such
+    0x06: "a link that is no hard link",
     0x07: "numbers in another file",
     0x0B: "a compressed data set",
 }
@@ -61,23 +60,6 @@ def check_tables(path):
 def _require(condition, problem):
     if not condition:
         raise ValueError(problem)
-
-
-@functools.cache
-def _types():
-    """`{a type as it is in a file: (bytes of an item, whether it is text on the global heap)}`."""
-    import h5py
-
-    names = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?", "V2")
-    dtypes = [np.dtype(order + name) for name in names for order in "<>"]
-    texts = [h5py.string_dtype(encoding) for encoding in ("utf-8", "ascii")]
-    found = {}
-    for dtype in dtypes + texts:
-        encoded = h5py.h5t.py_create(dtype, logical=True).encode()[2:]  # behind kind and version
-        if dtype in texts:  # a pointer in memory, in a file a length and a place
-            encoded = encoded[:4] + struct.pack("<I", 16) + encoded[8:]
-        found[encoded] = (16, True) if dtype in texts else (dtype.itemsize, False)
-    return found
 
 
 class _Tables:
@@ -139,7 +121,7 @@ class _Tables:
         self._take(address, 16, b"\x01")
         _, _, count, references, length = self._unpack("<BBHII", address)
         _require(references == 1, "an object in it has several links")
-        chunks, found = [(address + 16, length)], []
+        chunks, found = [(address + 16, length)], list[tuple[int, int, int]]()
         for place, size in chunks:
             end = place + size
             _require(end <= self.size, "an object header in it leads out of the file")
@@ -257,7 +239,7 @@ class _Tables:
 
     def _type(self, start, length):
         """`(bytes of an item, whether it is text)`."""
-        for encoded, found in _types().items():
+        for encoded, found in known_types().items():
             if len(encoded) <= length and self.data[start : start + len(encoded)] == encoded:
                 return found
         raise ValueError("it has numbers of an unknown type")
@@ -301,7 +283,7 @@ class _Tables:
         self._take(address, 16, b"GCOL\x01")
         end, place = address + self._unpack("<Q", address + 8), address + 16
         _require(end <= self.size, "a text in it is damaged")
-        texts = {}
+        texts: dict[int, int] = {}
         while place + 16 <= end:
             index, _, _, size = self._unpack("<HHIQ", place)
             if index == 0:  # what is free, up to the end

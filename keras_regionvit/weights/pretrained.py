@@ -116,6 +116,21 @@ def initialize_from(model, weights, variant=None):
     >>> initialize_from(model, "imagenet", "small_w14")
     ['predictions/kernel', 'predictions/bias']
     """
+    check_start(weights, variant)
+    row = (variant or "").removesuffix("_w14")
+    return _load(model, os.fspath(weights), row, any_classes=True)
+
+
+def check_start(weights, variant=None):
+    """That `initialize_from` knows what `weights` names; nothing is read.
+
+    Raises:
+        ValueError: it does not.
+
+    Example:
+
+    >>> check_start("imagenet", "small_w14")
+    """
     _check_kind(weights)
     row = (variant or "").removesuffix("_w14")
     if os.fspath(weights) == "imagenet" and row not in OFFICIAL_FILES:
@@ -123,7 +138,6 @@ def initialize_from(model, weights, variant=None):
             f"`weights='imagenet'` exists only for {', '.join(OFFICIAL_FILES)}, and these with "
             f"_w14. Received: variant={variant!r}; use the path of a file."
         )
-    return _load(model, os.fspath(weights), row, any_classes=True)
 
 
 def _check_kind(weights):

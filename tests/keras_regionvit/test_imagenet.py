@@ -1,3 +1,5 @@
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -19,6 +21,39 @@ def test_preprocess_input(dtype):
     ready = keras_regionvit.preprocess_input(images)
     np.testing.assert_array_equal(images, kept)
     np.testing.assert_allclose(ready, (kept - np.array(MEAN)) / STD, atol=1e-5)
+
+
+def tensors(images):
+    """The images as tensors and variables of every library at hand, by kind and dtype."""
+    found = {}
+    for dtype in ("uint8", "int64", "bool", "float32"):
+        array = (images % 2 if dtype == "bool" else images).astype(dtype)
+        found[f"keras {dtype}"] = keras.ops.convert_to_tensor(array, dtype=dtype)
+        torch = sys.modules.get("torch") or pytest.importorskip("torch", reason="needs torch")
+        found[f"torch {dtype}"] = torch.tensor(array)
+        if keras.backend.backend() == "tensorflow":
+            found[f"variable {dtype}"] = sys.modules["tensorflow"].Variable(array)
+    found["keras variable"] = keras.Variable(images.astype("float32"))
+    return found
+
+
+def test_tensors_are_left_as_they_are():
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 9, 3))
+    for kind, x in tensors(images).items():
+        before = np.array(keras.ops.convert_to_numpy(x)).astype("float64")
+        ready = keras_regionvit.preprocess_input(x)
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(x), before, err_msg=kind)
+        ready = keras.ops.convert_to_numpy(ready)
+        assert ready.dtype == "float32", kind
+        np.testing.assert_allclose(ready, (before - np.array(MEAN)) / STD, atol=1e-5, err_msg=kind)
+
+
+@pytest.mark.parametrize(
+    "x", [None, "photo.jpg", np.array([[["a", "b", "c"]]]), [[[1, 2, 3]], [1]]]
+)
+def test_what_holds_no_numbers(x):
+    with pytest.raises(ValueError, match="`x` must be an array or a tensor of numbers"):
+        keras_regionvit.preprocess_input(x)
 
 
 def test_preprocess_input_refuses():

@@ -214,13 +214,13 @@ def test_channels_first():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"embed_dims": (), "depths": ()}, "`embed_dims` and `depths`"),
-        ({"depths": (1, 0)}, "`depths` must be at least 1"),
+        ({"embed_dims": (), "depths": ()}, "`embed_dims` must be a positive integer for each"),
+        ({"depths": (1, 0)}, "`depths` must be a positive integer or have one for each of the 2"),
         ({"embed_dims": (16, 48)}, "`embed_dims` must double"),
-        ({"num_heads": (1,)}, "`num_heads` must have one entry for each of the 2"),
+        ({"num_heads": (1,)}, "`num_heads` must .* have one for each of the 2"),
         ({"num_heads": (3, 3)}, "`embed_dim` must be a multiple of `num_heads`"),
         ({"patch_size": 3}, "`patch_size` must be a power of two"),
-        ({"stem": "conv2"}, "`stem` must be 'conv1', 'conv3', or 'patch'"),
+        ({"stem": "conv2"}, "`stem` must be 'conv1', 'conv3' or 'patch'"),
     ],
 )
 def test_bad_backbone(arguments, sentence):

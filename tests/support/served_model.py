@@ -24,10 +24,10 @@ MALFORMED = {
     "another input": ({"images": [b"text"]}, "serving_default"),
     "one too many": ({"image_bytes": [b"text"], "more": [1.0]}, "serving_default"),
     "an unknown signature": ({"image_bytes": [b"text"]}, "classify"),
-    "an image without a batch": ({"images": np.zeros((24, 24, 3), "float32")}, "predict_tensor"),
-    "an image of another size": ({"images": np.zeros((1, 25, 24, 3), "float32")}, "predict_tensor"),
-    "a grey image": ({"images": np.zeros((1, 24, 24, 1), "float32")}, "predict_tensor"),
-    "doubles": ({"images": np.zeros((1, 24, 24, 3))}, "predict_tensor"),
+    "an image without a batch": ({"images": np.zeros((24, 24, 3), "float32")}, "predict_pixels"),
+    "an image of another size": ({"images": np.zeros((1, 25, 24, 3), "float32")}, "predict_pixels"),
+    "a grey image": ({"images": np.zeros((1, 24, 24, 1), "float32")}, "predict_pixels"),
+    "doubles": ({"images": np.zeros((1, 24, 24, 3))}, "predict_pixels"),
 }
 
 

@@ -68,6 +68,54 @@ def test_the_folder_of_a_run(tmp_path):
     assert answer["labels"][0, 0].decode() == best
 
 
+def features(channels=3):
+    """The usual model to transfer: `include_top=False, pooling="avg"`, but small."""
+    keras.utils.set_random_seed(1)
+    backbone = keras_regionvit.RegionViTBackbone(
+        (8, 16), (1, 1), window_size=3, input_shape=(SIZE, SIZE, channels)
+    )
+    x = keras.layers.GlobalAveragePooling2D()(backbone.output["regional_tokens"])
+    return keras.Model(backbone.input, 30 * x)
+
+
+def exported(model, tmp_path, *options):
+    """What a photo gives, after the export of the model by the command."""
+    model.save(tmp_path / "model.keras")
+    output = tmp_path / "serving" / "1"
+    assert run("--model", tmp_path / "model.keras", "--output", output, *options) == 0
+    return serve(output, image_bytes=[KINDS["jpeg"]])["probabilities"]
+
+
+def test_a_keras_transfer_model(tmp_path):
+    """Sequential with an augmentation in front, which is no normalisation, and logits."""
+    inside = features()
+    head = keras.layers.Dense(4, kernel_initializer="he_normal")
+    model = keras.Sequential(
+        [keras.Input((SIZE, SIZE, 3)), keras.layers.RandomFlip(), inside, head]
+    )
+    image = evaluation_image(tf.constant(KINDS["jpeg"]), SIZE)[None]  # with ImageNet's statistics
+    expected = tf.nn.softmax(head(inside(image)))
+    np.testing.assert_allclose(exported(model, tmp_path), expected, atol=1e-5)
+    assert np.ptp(expected) > 0.05
+
+
+def test_a_grey_model(tmp_path, capsys):
+    image = keras.Input((SIZE, SIZE, 1))
+    model = keras.Model(image, keras.layers.Dense(3, "softmax")(features(1)(image)))
+    model.save(tmp_path / "grey.keras")
+    arguments = ["--model", tmp_path / "grey.keras", "--output", tmp_path / "new" / "1"]
+    for options, said in (
+        ([], "takes images with 1 channel, and it does not normalise them: say by --mean and"),
+        (["--mean", 99], "--mean and --std belong together"),
+        (["--mean", "1,2,3", "--std", "1,2,3"], "--mean needs one number for each of the 1"),
+    ):
+        assert run(*arguments, *options) == 2
+        assert said in capsys.readouterr().err
+    found = exported(model, tmp_path, "--mean", 120, "--std", "60")
+    photo = evaluation_image(tf.constant(KINDS["jpeg"]), SIZE, mean=(120.0,), std=(60.0,))
+    np.testing.assert_allclose(found, model(photo[None]), atol=1e-5)
+
+
 @pytest.mark.slow
 def test_a_variant_and_tensors(tmp_path):
     output = tmp_path / "1"
@@ -153,7 +201,7 @@ def test_bad_input(tmp_path, capsys):
         (["nothing", new], "neither a .keras file, nor the folder"),
         ([tmp_path, new], "is not the folder of a run"),
         ([tmp_path / "text.keras", new], "cannot be read"),
-        ([tmp_path / "other.keras", new], "`build_classifier`"),
+        ([tmp_path / "other.keras", new], "must end in a softmax"),
         ([tmp_path / "oblong.keras", new], "not squares"),
         ([tmp_path / "text.keras", tmp_path / "old" / "1"], "never overwritten"),
         ([tmp_path / "text.keras", tmp_path / "latest"], "must end in a version number"),

@@ -126,7 +126,7 @@ def test_what_decays():
     assert {path.split("/")[-1] for path in decayed["kernels"]} == {"kernel"}
     more = decayed["official"] - decayed["kernels"]
     assert {path.split("/")[-1] for path in more} == {"position_bias_table"}
-    with pytest.raises(ValueError, match="official, kernels"):
+    with pytest.raises(ValueError, match="`decay` must be 'official' or 'kernels'"):
         adamw(tiny_model(), 0.5, 0.1, "all")
 
 

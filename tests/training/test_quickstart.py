@@ -85,6 +85,7 @@ def test_the_run_says_and_keeps_everything(runs, folder, report):
     assert sorted(os.listdir(folder)) == [
         "checkpoints",
         "confusion_matrix.png",
+        "info.json",
         "learning_curve.png",
         "log.csv",
         "model.keras",
@@ -101,9 +102,10 @@ def test_the_run_says_and_keeps_everything(runs, folder, report):
             image.verify()
     with open(folder / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["0", "1"]
-    # nothing is chosen by the held-out images: the report has the last epoch
-    assert float(rows[1]["val_accuracy"]) == pytest.approx(report["accuracy"], abs=1e-6)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    best = max(float(row["val_accuracy"]) for row in rows)
+    assert best == pytest.approx(report["accuracy"], abs=1e-6)
+    assert f"That is of epoch {report['epoch']} of 2, the best on these images" in stdout
     for name in ("train", "validation"):
         assert list((folder / "tensorboard" / name).glob("events.out.tfevents.*"))
     assert (report["recipe"], report["seed"], report["smoke"]) == ("quickstart", 3, True)
@@ -147,7 +149,7 @@ def test_fresh_process_predicted_what_the_model_does(runs, folder, probabilities
 def test_saved_model(folder, model, probabilities, held_out):
     path = folder / "saved_model" / "1"
     loaded = tf.saved_model.load(str(path))
-    serve, of_tensors = (loaded.signatures[k] for k in ("serving_default", "predict_tensor"))
+    serve, of_tensors = (loaded.signatures[k] for k in ("serving_default", "predict_pixels"))
     for start, stop in ((0, 1), (1, 8)):
         encoded = [tf.io.encode_png(image) for image in held_out.images[start:stop]]
         answer = serve(image_bytes=tf.stack(encoded))

@@ -12,8 +12,6 @@ from PIL import Image
 
 from training import evaluate, predict, train
 from training.recipes import catalogue as recipes
-from training.runs.dry_run import describe, memory
-from training.tasks.classification import Classification
 
 TINY = {
     "data.images": 64, "model.embed_dims": "32,64", "model.depths": "1,1",
@@ -58,18 +56,30 @@ def test_a_run_from_a_folder(finished, capsys):
     record = json.loads((finished / "run.json").read_text("utf-8"))
     with open(finished / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
-    assert float(rows[-1]["val_accuracy"]) == report["accuracy"]
-    assert report["accuracy"] >= 0.8  # blue or red
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    accuracies = [float(row["val_accuracy"]) for row in rows]
+    best = max(i for i, value in enumerate(accuracies) if value == max(accuracies))  # the last
+    assert report["accuracy"] == max(accuracies) >= 0.8  # blue or red
+    assert (report["epoch"], report["epochs"]) == (best + 1, 3)
+    assert report["last_epoch"]["accuracy"] == accuracies[-1]
+    assert "val_top5_accuracy" not in rows[0]  # of two classes
     assert record["recipe"] == report["settings"]
     assert record["recipe"]["data"]["source"] == "folder" and record["data"].endswith("photos")
     assert record["seed"] == 0 and record["versions"]["tensorflow"] == tf.__version__
     assert set(os.listdir(finished)) == {
-        "checkpoints", "learning_curve.png", "log.csv", "model.keras", "report.json", "run.json",
-        "saved_model", "tensorboard",
+        "checkpoints", "classes.csv", "confusion_matrix.png", "info.json", "learning_curve.png",
+        "log.csv", "model.keras", "predictions.png", "report.json", "run.json", "saved_model",
+        "tensorboard",
     }  # fmt: skip
+    with open(finished / "classes.csv", newline="") as file:
+        classes = list(csv.DictReader(file))
+    assert [(row["class"], row["images"]) for row in classes] == [
+        ("blue jay", "7"), ("cardinal", "7")
+    ]  # fmt: skip
+    recalls = [float(row["recall"]) for row in classes]
+    assert np.mean(recalls) == pytest.approx(report["accuracy"])
 
-    # evaluation from the run's folder gives the metrics of its last epoch
+    # evaluation from the run's folder gives the metrics of its best epoch
     status, out, err = run(
         evaluate, "--run", finished, "--json", finished / "metrics.json", capsys=capsys
     )
@@ -77,12 +87,17 @@ def test_a_run_from_a_folder(finished, capsys):
     metrics = json.loads((finished / "metrics.json").read_text("utf-8"))
     (finished / "metrics.json").unlink()
     assert metrics["images"] == 14
-    assert metrics["loss"] == pytest.approx(float(rows[-1]["val_loss"]), rel=1e-5)
+    assert metrics["loss"] == pytest.approx(float(rows[best]["val_loss"]), rel=1e-5)
+    assert metrics["checkpoint"] == f"best checkpoint, epoch {best + 1} of 3 so far"
     status, out, _ = run(
-        evaluate, "--run", finished, "--weights", "best", "--batch-size", 5, capsys=capsys
-    )
-    best = max(float(row["val_accuracy"]) for row in rows)
-    assert status == 0 and f"accuracy        {best:.4f}" in out
+        evaluate, "--run", finished, "--checkpoint", "last", "--batch-size", 5, "--plots",
+        finished.parent / "plots", capsys=capsys,
+    )  # fmt: skip
+    assert status == 0 and f"accuracy        {accuracies[-1]:.4f}" in out
+    assert "last checkpoint, epoch 3\n" in out and "cardinal" in out
+    assert set(os.listdir(finished.parent / "plots")) == {
+        "classes.csv", "confusion_matrix.png", "learning_curve.png", "predictions.png"
+    }  # fmt: skip
 
     # the exported model takes pixels and has the averaged weights
     names = ["blue jay", "cardinal"]
@@ -144,47 +159,6 @@ def test_a_corrupt_image_is_named_or_left_out(finished, tmp_path, capsys):
     assert skipped <= 1 and f"{skipped} images could not be read" in out
 
 
-def test_dry_run(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    status, out, err = run(
-        train, "--recipe", "imagenet21k", "--smoke", "--set", "schedule.epochs=7", "--dry-run",
-        capsys=capsys,
-    )  # fmt: skip
-    assert status == 0 and err == "" and os.listdir(tmp_path) == []
-    lines = {line.split()[0]: line for line in out.splitlines() if line}
-    assert lines["schedule.epochs"].split()[1] == "7"
-    assert "32 an epoch, 224 in all, warm-up 32; 512 images" in lines["steps"]
-    assert "parameters" in lines and "MiB" in lines["memory,"]
-    for key, _ in recipes.load("imagenet21k").RECIPE.items():
-        assert key in lines
-
-
-def test_dry_run_without_the_images():
-    recipe = recipes.smoke("folder").with_values(
-        {"data.source": "folder", "classification.classes": 0}
-    )
-    text = describe(Classification(recipe))
-    assert "unknown: --data must say" in text and "(1000 classes)" in text
-
-
-def test_memory_grows_as_it_should():
-    """Adam keeps two numbers a weight, SGD one; twice the image has four times the maps."""
-    info = {"class_names": ("a", "b", "c", "d")}
-
-    def of(**values):
-        task = Classification(recipes.smoke("imagenet1k").with_values(values))
-        model = task.build_model(info)
-        return *memory(task, model, info), 4 * model.count_params()
-
-    fixed, each, weights = of()
-    sgd, _, _ = of(**{"optimizer.name": "sgd"})
-    assert (fixed, sgd) == (4 * weights, 3 * weights)
-    _, more, _ = of(**{"data.image_size": 64})
-    assert 3.5 * each < more < 4.5 * each
-    tokens = (32 // 4) ** 2 * 32 * 4  # bytes of one map of the first stage
-    assert 10 * tokens < each < 200 * tokens
-
-
 def test_help_is_enough(capsys):
     with pytest.raises(SystemExit) as stop:
         train.main(["--help"])
@@ -205,8 +179,11 @@ def test_smoke(name, tmp_path, capsys):
     )
     assert status == 0, err
     report = json.loads((tmp_path / "run" / "report.json").read_text("utf-8"))
-    wanted = {"accuracy", "auc"} if name == "transfer_chestxray8" else {"top5_accuracy"}
+    assert "top5_accuracy" not in report  # of four classes
+    wanted = {"accuracy", "auc"} if name == "transfer_chestxray8" else {"accuracy"}
     assert wanted <= set(report) and report["smoke"] is True
+    drawn = {"classes.csv", "confusion_matrix.png"} & set(os.listdir(tmp_path / "run"))
+    assert len(drawn) == (1 if name == "transfer_chestxray8" else 2)
 
 
 @pytest.mark.slow

@@ -1,8 +1,18 @@
 """Images that cannot be read: named in the error, or left out and counted."""
 
 import collections
+import os
+import re
 
 import tensorflow as tf
+
+from training.data.sources.formats import KNOWN
+
+MOST_WORDS = 60  # letters of TensorFlow's
+UNREADABLE = (
+    f" cannot be read as an image: it is missing, damaged, cut short, too large or not a {KNOWN}; "
+    "mend it, remove it, or leave such images out with --skip-corrupt."
+)
 
 
 class Skipped:
@@ -32,7 +42,7 @@ class Skipped:
         """
 
         def count(name):
-            self.names[name.decode()] += 1
+            self.names[os.fsdecode(name)] += 1
             return False
 
         # declared free of state: a stateful function would be run by one thread only
@@ -108,8 +118,7 @@ def insist(readable, name):
     text = tf.strings.join(
         [
             name,
-            " cannot be read as an image: it is missing, damaged, cut short, too large or not a "
-            "JPEG, PNG, GIF or BMP; mend it, remove it, or let it be left out (skip_corrupt).",
+            UNREADABLE,
         ]
     )
     with tf.control_dependencies([tf.debugging.Assert(readable, [text])]):
@@ -144,3 +153,26 @@ def replace_unreadable(batch, readable, names):
     steps = (places[None, :] - places[:, None]) % size + tf.where(readable, 0, size)[None, :]
     nearest = tf.argmin(steps, axis=1)
     return tf.nest.map_structure(lambda rows: tf.gather(rows, nearest), batch)
+
+
+def said(error):
+    """What a TensorFlow error says: a sentence of this package first, if there is one in it.
+
+    Args:
+        error: a `tf.errors.OpError`, or another exception.
+
+    Returns:
+        One line of text. TensorFlow's own words are shortened where they follow a sentence.
+
+    Example:
+
+    >>> said(error)  # of a step that came to a damaged image
+    'a/1.png cannot be read as an image: ... (TensorFlow: {{function_node __wrapped__Ite...)'
+    """
+    text = getattr(error, "message", None) or str(error)
+    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    found = re.search(r"assertion failed: \[(.*)\]", text)
+    if found is None:
+        return first
+    words = " ".join(text.replace(found[0], "").split())
+    return f"{found[1]} (TensorFlow: {words[:MOST_WORDS]}...)"

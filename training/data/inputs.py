@@ -28,6 +28,13 @@ class Inputs:
         """What both sources say of their data."""
         return self.source.info
 
+    @property
+    def notes(self):
+        """What to say of the data before a run, a list of lines."""
+        parts = (("to learn from", self.source), ("held out", self.held_out))
+        lines = [f"{part}: {source.summary}" for part, source in parts if source.summary]
+        return [*lines, *dict.fromkeys((*self.source.notes, *self.held_out.notes))]
+
 
 def open_inputs(task, data=None):
     """Opens the data of a recipe.

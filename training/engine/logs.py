@@ -17,14 +17,15 @@ def write_csv(path, history):
 
     Args:
         path: the file; replaced if it exists.
-        history: a list of dicts with the same keys.
+        history: a list of dicts with the keys of the first; a value that a later one lacks is
+            left empty.
 
     Raises:
         WriteError: it cannot be written.
 
     Example:
 
-    >>> write_csv("log.csv", [{"epoch": 0, "loss": 2.1}, {"epoch": 1, "loss": 1.8}])
+    >>> write_csv("log.csv", [{"epoch": 1, "loss": 2.1}, {"epoch": 2, "loss": 1.8}])
     """
     with replacing(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
         if history:
@@ -48,7 +49,7 @@ class TensorBoard:
 
     Example:
 
-    >>> TensorBoard("runs/mine/tensorboard", history=[]).add({"epoch": 0, "loss": 2.1})
+    >>> TensorBoard("runs/mine/tensorboard", history=[]).add({"epoch": 1, "loss": 2.1})
     """
 
     def __init__(self, folder, history=()):

@@ -124,13 +124,14 @@ class Loop:
         state.move_to(from_chief(self.strategy, self._begin, ValueError, WriteError))
         same_everywhere(self.strategy, [v for group in state.variables().values() for v in group])
         if state.step:
-            print(f"resumed at step {state.step:,} of {self.total:,}")
+            beyond = state.step > self.total  # where it is now to end earlier
+            print(f"resumed at step {state.step:,}" + f" of {self.total:,}" * (not beyond))
         self.progress = Progress(
             self.steps_per_epoch,
             self.recipe.schedule.epochs,
             self.recipe.data.batch_size,
             self.unit,
-            state.step,
+            min(state.step, self.total),
         )
 
     def _begin(self):
@@ -184,7 +185,7 @@ class Loop:
     def end_epoch(self, validation):
         """Evaluates and logs; what is done here is done again if it is interrupted."""
         state = self.state
-        row = {"epoch": len(state.history), **self.averages()}
+        row = {"epoch": next_epoch(state.history), **self.averages()}
         with state.averaged() as model:
             metrics = evaluate(
                 self.evaluation_step,
@@ -203,7 +204,7 @@ class Loop:
         state.sums = {}
         self.save()
         from_chief(self.strategy, lambda: self._log(row), WriteError)
-        self.progress.epoch_ended(row)
+        self.progress.epoch_ended(row, len(state.history))
 
     def averages(self):
         """The sums of the epoch, divided."""
@@ -215,6 +216,34 @@ class Loop:
         write_csv(self.folder / "log.csv", self.state.history)
         if self.board is not None:
             self.board.add(row)
+
+
+def next_epoch(history):
+    """The number of the epoch to come: from 1 on, or as the run began to count.
+
+    Runs of version 0.1.0 count from 0 and go on so: a log has each number once, without a gap.
+    """
+    return history[-1]["epoch"] + 1 if history else 1
+
+
+def best_epoch(history, evaluator):
+    """Which epoch `checkpoints/best.weights.h5` is of.
+
+    Args:
+        history: a list of dicts, the values of each epoch.
+        evaluator: a `training.evaluators.evaluator.Evaluator`.
+
+    Returns:
+        Its place in `history`, an int.
+
+    Example:
+
+    >>> best_epoch([{"val_error": 0.5}, {"val_error": 0.3}, {"val_error": 0.4}], evaluator)
+    1
+    """
+    values = [row[f"val_{evaluator.monitor}"] for row in history]
+    better = [i for i in range(len(values)) if evaluator.improves(values[i], values[:i])]
+    return better[-1]
 
 
 def save_weights(model, path):

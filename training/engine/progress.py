@@ -49,16 +49,20 @@ class Progress:
             self.bar.set_postfix_str(self._speed(), refresh=False)
         self.bar.update(step - self.bar.n)
 
-    def epoch_ended(self, row):
-        """Prints the values of an epoch, a dict."""
+    def epoch_ended(self, row, number):
+        """Prints the values of an epoch, a dict, and which one it is, from 1 on."""
         width = len(str(self.epochs))
         values = "  ".join(
             f"{name} {value:.4f}"
             for name, value in row.items()
             if name not in ("epoch", "learning_rate")
         )
-        line = f"epoch {row['epoch'] + 1:{width}}/{self.epochs}  {values}  {self._speed()}"
-        self.bar.write(f"{line}  {self._left()} left", file=sys.stdout)
+        shown = [f"epoch {number:{width}}/{self.epochs}", values]
+        if self.seconds:  # not known to a process that resumed at the end of an epoch
+            shown.append(self._speed())
+        if self.bar.n > self.bar.initial:
+            shown.append(f"{self._left()} left")
+        self.bar.write("  ".join(shown), file=sys.stdout)
 
     def close(self):
         """Takes the bar off the terminal."""

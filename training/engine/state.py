@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 from training.engine import checkpoint
 from training.optimizers import adamw, sgd
 from training.schedules import WarmupCosine
+
+_MOST_STEPS = 2**53  # from here on floats miss some whole numbers
 
 
 @dataclasses.dataclass
@@ -96,20 +99,22 @@ class TrainState:
 
 def _is_position(position):
     """Whether it is what `TrainState.position` gives."""
-
-    def are_numbers(values):
-        return isinstance(values, dict) and all(
-            isinstance(value, (int, float)) and not isinstance(value, bool)
-            for value in values.values()
-        )
-
-    step, history = position.get("step"), position.get("history")
+    step, sums, history = (position.get(name) for name in ("step", "sums", "history"))
     return (
         type(step) is int
-        and step >= 0
-        and are_numbers(position.get("sums"))
+        and 0 <= step < _MOST_STEPS
+        and _are_numbers(sums)
+        and all(map(math.isfinite, sums.values()))
         and isinstance(history, list)
-        and all(map(are_numbers, history))
+        and all(map(_are_numbers, history))
+    )
+
+
+def _are_numbers(values):
+    """Whether it is a dict of numbers that floats can hold."""
+    return isinstance(values, dict) and all(
+        type(value) is float or (type(value) is int and abs(value) < _MOST_STEPS)
+        for value in values.values()
     )
 
 

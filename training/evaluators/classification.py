@@ -39,6 +39,8 @@ def right_answers(labels, probabilities, multi_label=False):
 class ClassificationEvaluator(Evaluator):
     """Loss without label smoothing, `accuracy` and `top5_accuracy` of probabilities.
 
+    With five classes or less every image is right among five, so `top5_accuracy` is left out.
+
     An image with several labels, as ImageNet ReaL has them, is right if its answer is any of them;
     one with none is left out. With `multi_label` an image may belong to any number of classes:
     `accuracy` is then the share of right labels, and `auc`, the area under the ROC curve averaged
@@ -46,6 +48,7 @@ class ClassificationEvaluator(Evaluator):
 
     Args:
         multi_label: see above.
+        classes: K, `None` for many.
 
     Example:
 
@@ -54,8 +57,9 @@ class ClassificationEvaluator(Evaluator):
 
     mode = "max"
 
-    def __init__(self, multi_label=False):
+    def __init__(self, multi_label=False, classes=None):
         self.multi_label = multi_label
+        self.top_five = not multi_label and (classes is None or classes > 5)
         self.monitor = "auc" if multi_label else "accuracy"
         self.losses = image_losses(multi_label)
         self.reset()
@@ -102,7 +106,7 @@ class ClassificationEvaluator(Evaluator):
         if self.multi_label:
             area = auc(np.concatenate(self.truth), np.concatenate(self.scores))
             return {**metrics, "auc": area}
-        return {**metrics, "top5_accuracy": five / count}
+        return {**metrics, "top5_accuracy": five / count} if self.top_five else metrics
 
 
 def auc(labels, scores):

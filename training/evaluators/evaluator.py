@@ -60,7 +60,10 @@ class Evaluator(abc.ABC):
         """
 
     def improves(self, value, earlier):
-        """Whether `value` of the monitor is better than all of the list `earlier`."""
+        """Whether `value` of the monitor is as good as the best of the list `earlier`, or better.
+
+        Of epochs that are equally good the last one is the best: it has learnt longer.
+        """
         if not earlier:
             return True
-        return value > max(earlier) if self.mode == "max" else value < min(earlier)
+        return value >= max(earlier) if self.mode == "max" else value <= min(earlier)

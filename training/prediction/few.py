@@ -3,19 +3,19 @@
 import tensorflow as tf
 
 from training.data.sources import fashion_mnist
-from training.prediction.files import named, negative, read, why_unreadable
+from training.prediction.files import named, negative, read, readable, why_unreadable
 from training.prediction.predictor import BATCH, Predictor
 
 
-def predict(model, images=(), samples=0, invert=False):
+def predict(model, images=(), samples=0, invert=False, checkpoint=None):
     """Predictions of image files and held-out images, see `training.predict.run`."""
     if not images and not samples:
-        raise ValueError("name at least one image file, or take held-out ones: --samples 10")
-    predictor = Predictor(model)
+        raise ValueError("name at least one image file, folder or pattern such as 'photos/*.jpg'")
+    predictor = Predictor(model, checkpoint)
     results = [{"image": path} for path in named(images)]
     for begin in range(0, len(results), BATCH):
         part = results[begin : begin + BATCH]
-        encoded = [read(result["image"]) for result in part]
+        encoded = [readable(path, read(path)) for path in (result["image"] for result in part)]
         _answer(predictor, part, [negative(data) for data in encoded] if invert else encoded)
     for result in results:
         if not result["valid"]:

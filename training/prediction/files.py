@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_regionvit.images.decode import MAX_PIXELS, MAX_SIDE, decode_image, within_limits
 from keras_regionvit.images.headers import image_shape
-from training.data.sources.folders import SUFFIXES
+from training.data.sources.formats import BY_PILLOW, KNOWN, SUFFIXES, as_bmp, kind_of
 
 
 def named(arguments):
@@ -39,7 +39,7 @@ def named(arguments):
     return found
 
 
-def names_under(folder, done=frozenset()):
+def names_under(folder, done=frozenset(), passed=None):
     """Names of the images under a folder, relative and with `/`, sorted within each folder.
 
     Only one folder's listing is held at a time. Links to folders are not followed.
@@ -47,6 +47,7 @@ def names_under(folder, done=frozenset()):
     Args:
         folder: a path.
         done: names to leave out.
+        passed: optional `PassedOver`, told of files that are called as no image that is read.
 
     Raises:
         ValueError: a folder cannot be listed.
@@ -63,7 +64,10 @@ def names_under(folder, done=frozenset()):
         relative = Path(place).relative_to(folder)
         for file in sorted(files):
             name = (relative / file).as_posix()
-            if file.lower().endswith(SUFFIXES) and name not in done:
+            if not file.lower().endswith(SUFFIXES):
+                if passed is not None and file[0] != ".":
+                    passed.file(os.path.join(place, file))
+            elif name not in done:
                 yield name
 
 
@@ -73,6 +77,11 @@ def read(path):
         return Path(path).read_bytes()
     except OSError:
         return b""
+
+
+def readable(name, encoded):
+    """The bytes of a file as models take them: what Pillow is to read, by its name, as a BMP."""
+    return as_bmp(encoded) if str(name).lower().endswith(BY_PILLOW) else encoded
 
 
 def negative(encoded):
@@ -96,7 +105,7 @@ def why_unreadable(path, max_pixels=None):
     Example:
 
     >>> why_unreadable("notes.txt")
-    'notes.txt is not an image; a JPEG, PNG, GIF or BMP was expected.'
+    'notes.txt is not an image; a JPEG, PNG, GIF, BMP, WebP, TIFF or AVIF was expected.'
     """
     if os.path.isdir(path):
         return f"{path} has no images in it; files ending in {', '.join(SUFFIXES)} count."
@@ -109,11 +118,16 @@ def why_unreadable(path, max_pixels=None):
     except OSError as error:
         return f"{path} cannot be read: {error.strerror}."
     if not encoded:
-        return f"{path} is empty; a JPEG, PNG, GIF or BMP was expected."
+        return f"{path} is empty; a {KNOWN} was expected."
+    kind = kind_of(encoded)
+    if kind and not path.lower().endswith(BY_PILLOW):
+        return f"{path} is a {kind} by another name; let its name end in .{kind.lower()}."
+    if kind and not (encoded := as_bmp(encoded, max_pixels or MAX_PIXELS)):
+        return f"{path} cannot be read as a {kind}: it is damaged, cut short, too large or rare."
     try:
         rows, columns = image_shape(tf.constant(encoded)).numpy()
     except tf.errors.InvalidArgumentError:
-        return f"{path} is not an image; a JPEG, PNG, GIF or BMP was expected."
+        return f"{path} is not an image; a {KNOWN} was expected."
     if min(rows, columns) > 0 and not within_limits(rows, columns, max_pixels or MAX_PIXELS):
         return (
             f"{path} is too large, {columns} x {rows}; images of up to "

@@ -4,7 +4,6 @@ The command is `python -m training.predict --model MODEL --folder photos --csv r
 """
 
 import csv
-import fcntl
 import io
 import itertools
 import json
@@ -14,21 +13,25 @@ from pathlib import Path
 import tqdm
 
 from keras_regionvit.files import write_json
-from training.prediction.files import names_under, read
+from training.data.sources.listing import PassedOver
+from training.prediction.files import names_under, read, readable
 from training.prediction.predictor import BATCH, Predictor
+from training.runs.lock import lock_file
 
 
-def run(model, images, output, batch=BATCH):
+def run(model, images, output, batch=BATCH, checkpoint=None):
     """Writes a row for each image under a folder, beginning after the rows that are there.
 
     A row is `file` (relative, with `/`), `valid` (1 or 0), then `class`, `label`, `score` of the
-    best class, second best and so on. `OUTPUT.json` keeps what the rows were made with.
+    best class, second best and so on. What is no image has none; it is counted and printed.
+    `OUTPUT.json` keeps what the rows were made with.
 
     Args:
         model: what `Predictor` takes: a SavedModel, a `.keras` file or the folder of a run.
         images: folder of images, with folders in it or not.
         output: the CSV file, new or from an earlier run with the same model and folder.
         batch: images at a time.
+        checkpoint: of a run, "best" or "last", see `Predictor`.
 
     Returns:
         `(rows, bad)`: how many rows the file has, and how many of them are of files that cannot
@@ -46,15 +49,16 @@ def run(model, images, output, batch=BATCH):
     images, output = Path(images), Path(output)
     if not images.is_dir():
         raise ValueError(f"--folder {images} is not a folder.")
-    predictor = Predictor(model)
+    predictor = Predictor(model, checkpoint)
     columns = header(predictor)
     _same_run(output, {"model": predictor.identity, "images": str(images.resolve())})
     with open(output, "a", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        _alone(file, output)
+        lock_file(file, f"--csv {output} is being written by another process.")
         done, bad = _rows_there(output, columns)
         if not output.stat().st_size:
             _append(file, [columns])
-        names, count = iter(names_under(images, done)), len(done)
+        passed = PassedOver()
+        names, count = iter(names_under(images, done, passed)), len(done)
         with tqdm.tqdm(initial=count, unit=" images", mininterval=5) as progress:
             while some := list(itertools.islice(names, batch)):
                 made = rows(predictor, [(name, read(images / name)) for name in some])
@@ -63,6 +67,8 @@ def run(model, images, output, batch=BATCH):
                 progress.set_postfix(bad=bad, refresh=False)
                 progress.update(len(made))
                 count += len(made)
+        for note in passed.notes():
+            print(note)
         return count, bad
 
 
@@ -88,7 +94,7 @@ def rows(predictor, images):
     [['cat.jpg', 1, 281, 'tabby', '0.613214']]
     """
     made = []
-    predictions = predictor([data for _, data in images])
+    predictions = predictor([readable(name, data) for name, data in images])
     for (name, _), prediction in zip(images, predictions, strict=True):
         row = [name, int(prediction.valid)]
         for number, label, score in zip(
@@ -106,13 +112,6 @@ def _append(file, rows):
     file.write(text.getvalue())
     file.flush()
     os.fsync(file.fileno())
-
-
-def _alone(file, output):
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise ValueError(f"--csv {output} is being written by another process.") from None
 
 
 def _rows_there(output, header):

@@ -9,12 +9,15 @@ import keras
 
 import keras_regionvit
 from keras_regionvit.export import LABELS, Preprocessing
-from keras_regionvit.export.signatures import classifier_layers
+from keras_regionvit.export.structure import check_classifier, normalizes
 from keras_regionvit.files import one_line, open_regular, read_json
 from keras_regionvit.variants import VARIANTS
 from keras_regionvit.weights.keras_file import check_keras_file
 from keras_regionvit.weights.pretrained import check_weights, load_weights
-from training.runs.folder import RECORD, REPORT, read_values
+from training.runs import trained
+from training.runs.folder import RECORD, REPORT, read_record, read_values
+from training.tasks import open_task
+from training.tasks.classification import lines
 
 MODEL, SAVED_MODEL = "model.keras", Path("saved_model", "1")  # in the folder of a run
 METRICS = ("accuracy", "top5_accuracy", "auc", "loss")  # of a report, that a card keeps
@@ -47,14 +50,15 @@ class Opened:
     labels: list[str] | None = None
     crop_ratio: float | None = None
 
-    def preprocessing(self, *, size=None, crop_ratio=None, **settings):
+    def preprocessing(self, *, size=None, crop_ratio=None, mean=None, std=None, **settings):
         """What becomes of an image before the model, as evaluation has it.
-
-        A model with layers before its backbone normalises by itself and takes pixels on 0..255.
 
         Args:
             size: side of the images, of a model for any size; 224 without.
             crop_ratio: share of the shorter side that is kept; by default the run's own, or 0.875.
+            mean: of each channel on 0..255. By default none is subtracted if the model normalises
+                by itself, see `keras_regionvit.export.structure.normalizes`, and else ImageNet's.
+            std: likewise.
             **settings: others of `Preprocessing`.
 
         Returns:
@@ -70,17 +74,39 @@ class Opened:
                 f"--model {self.name} takes images {height} x {width}, not squares; "
                 "training.export takes it with --tensors."
             )
-        if classifier_layers(self.model)[0]:
-            settings |= pixels(channels)
-        elif channels != 3:
-            raise ValueError(
-                f"--model {self.name} takes images of {channels} channels and does not normalise "
-                "them; their mean and standard deviation are not known."
-            )
+        settings |= self._statistics(channels, mean, std)
         crop_ratio = crop_ratio or self.crop_ratio
         if crop_ratio:
             settings["crop_ratio"] = crop_ratio
         return Preprocessing(size or height or 224, **settings)
+
+    def _statistics(self, channels, mean, std):
+        """The `mean` and `std` to normalise by, a dict; empty for ImageNet's."""
+        itself = normalizes(self.model)
+        if (mean is None) != (std is None):
+            raise ValueError("--mean and --std belong together: give both or neither.")
+        if mean is not None:
+            if itself is True:
+                raise ValueError(
+                    f"--model {self.name} normalises by itself: leave --mean and --std out."
+                )
+            for option, values in (("--mean", mean), ("--std", std)):
+                if len(values) != channels:
+                    raise ValueError(
+                        f"{option} needs one number for each of the {channels} channels that "
+                        f"--model {self.name} takes, not {len(values)}."
+                    )
+            return {"mean": tuple(mean), "std": tuple(std)}
+        if itself is True:
+            return pixels(channels)
+        if itself or channels != 3:
+            why = f"layer {itself!r} may normalise them" if itself else "it does not normalise them"
+            raise ValueError(
+                f"--model {self.name} takes images with {channels} channel{'s' * (channels != 1)}, "
+                f"and {why}: say by --mean and --std of training.export how to, such as "
+                f"--mean {','.join(['127.5'] * channels)} --std {','.join(['127.5'] * channels)}."
+            )
+        return {}
 
 
 def pixels(channels):
@@ -88,11 +114,13 @@ def pixels(channels):
     return {"mean": (0.0,) * channels, "std": (1.0,) * channels}
 
 
-def open_keras(name):
-    """Opens a `.keras` file, or that of a run.
+def open_keras(name, checkpoint=None):
+    """Opens a `.keras` file, or the model of a run.
 
     Args:
         name: path of the file or folder.
+        checkpoint: of a run, "best" or "last", see `training.runs.trained.load_trained`; by
+            default what it has exported or, where it has not come so far, the best.
 
     Returns:
         An `Opened`. Of a run's model the record is read, too.
@@ -109,21 +137,57 @@ def open_keras(name):
     record = {}
     if path.is_dir():
         record = record_of(path)
+        if checkpoint or not (path / MODEL).is_file():
+            return open_checkpoint(path, checkpoint, record)
         path /= MODEL
+    elif checkpoint:
+        raise ValueError(f"--checkpoint is for the folder of a run, which --model {name} is not.")
     elif (path.parent / RECORD).is_file():
         record = record_of(path.parent)
     if not path.is_file():
         raise ValueError(
-            f"--model {name} is neither a .keras file, nor the folder of a finished run, "
+            f"--model {name} is neither a .keras file, nor the folder of a run, "
             f"nor one of {', '.join(VARIANTS)}."
         )
-    check_keras_file(path)
     try:
+        check_keras_file(path)
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # of whatever kind the file makes Keras raise
         raise ValueError(f"--model {path} cannot be read: {one_line(error)}") from None
-    classifier_layers(model)
-    return Opened(str(name), model, str(name), **record)
+    return Opened(str(name), check_classifier(model), str(name), **record)
+
+
+def open_checkpoint(folder, which, record):
+    """Opens a checkpoint of a run, which may have ended, have been stopped or go on.
+
+    Args:
+        folder: the run's folder, a `Path`.
+        which: "best", "last", or `None` for the best there is.
+        record: of `record_of`.
+
+    Returns:
+        An `Opened`.
+
+    Raises:
+        ValueError: there is no such checkpoint, or it is damaged.
+
+    Example:
+
+    >>> open_checkpoint(Path("runs/mine"), "last", record_of("runs/mine"))
+    """
+    plain, recipe = read_record(folder)
+    task = open_task(recipe)
+    which = which or trained.default_checkpoint(folder)
+    trained.checkpoint_path(folder, which)  # before the model is built
+    info = trained.info_of(folder, plain, task)
+    labels = info.get("class_names")
+    if not isinstance(labels, tuple) or not labels:
+        raise ValueError(f"--model {folder} has no names of classes in {trained.INFO}.")
+    model = task.build_model(info)
+    trained.load_trained(model, folder, which)
+    words, metrics = trained.about(folder, which, task.evaluator(info))
+    found = {**record, "metrics": metrics, "labels": list(lines(labels))}
+    return Opened(str(folder), task.for_users(model, info), f"{folder}, {words}", **found)
 
 
 def open_variant(name, weights, size=None):

@@ -14,6 +14,9 @@ import tensorflow as tf
 from keras_regionvit.export import LABELS, Preprocessing, read_card
 from keras_regionvit.export.model_card import CARD, checksum
 from keras_regionvit.export.signatures import best_classes, check_fit, of_bytes, tensor_spec
+from keras_regionvit.export.structure import probabilities_of
+from keras_regionvit.files import one_line
+from training.engine.loop import BEST, LAST
 from training.prediction.opened import (
     MODEL,
     SAVED_MODEL,
@@ -24,6 +27,7 @@ from training.prediction.opened import (
     read_labels,
 )
 from training.runs.folder import RECORD
+from training.runs.trained import checkpoint_path, default_checkpoint
 
 PROTOCOL = "saved_model.pb"  # the file that makes a folder a SavedModel
 BATCH = 32  # images at a time
@@ -54,6 +58,8 @@ class Predictor:
     Args:
         model: a SavedModel's folder, whether it takes encoded images or tensors; a `.keras` file;
             or the folder of a run.
+        checkpoint: of a run, "best" or "last"; by default what it has exported or, where it has
+            not come so far, the best.
 
     Attributes:
         labels: names of the K classes; their numbers where the model has no names.
@@ -71,9 +77,15 @@ class Predictor:
     'Shirt'
     """
 
-    def __init__(self, model):
-        path = find_model(model)
-        served = _open_saved_model(path) if path.is_dir() else _open_keras_file(path)
+    def __init__(self, model, checkpoint=None):
+        path = find_model(model, checkpoint)
+        if path.is_file():
+            served = _of_opened(open_keras(path), path)
+        elif (path / PROTOCOL).is_file():
+            served = _open_saved_model(path)
+        else:
+            file = checkpoint_path(path, checkpoint or default_checkpoint(path))
+            served = _of_opened(open_keras(path, checkpoint), file)
         self._served = served  # it holds the weights
         self.preprocessing, self.identity = served.preprocessing, served.identity
         outputs = served.function.structured_outputs
@@ -106,14 +118,15 @@ class Predictor:
         return Prediction(bool(valid), probabilities, classes, labels, scores.tolist())
 
 
-def find_model(name):
-    """The SavedModel's folder or the `.keras` file that `--model` means.
+def find_model(name, checkpoint=None):
+    """The SavedModel's folder, the `.keras` file or the folder of a run that `--model` means.
 
     Args:
-        name: path of one of them, or of the folder of a run.
+        name: path of one of them.
+        checkpoint: of a run, "best" or "last", where its checkpoint is asked for.
 
     Returns:
-        A `Path`.
+        A `Path`; the folder of a run where its checkpoint is to be taken.
 
     Raises:
         ValueError: it is none of them.
@@ -124,16 +137,19 @@ def find_model(name):
     PosixPath('runs/quickstart/saved_model/1')
     """
     path = Path(name)
+    if (path / RECORD).is_file():
+        exported = () if checkpoint else (path / SAVED_MODEL, path / MODEL)
+        found = next((inside for inside in exported if inside.exists()), path)
+        if found == path and not any((path / file).exists() for file in (BEST, LAST)):
+            raise ValueError(
+                f"--model {name} is the folder of a run that has no checkpoint yet; it goes on "
+                f"with: python -m training.train --resume {name}"
+            )
+        return found
+    if checkpoint:
+        raise ValueError(f"--checkpoint is for the folder of a run, which --model {name} is not.")
     if path.is_file() or (path / PROTOCOL).is_file():
         return path
-    if (path / RECORD).is_file():
-        for inside in (path / SAVED_MODEL, path / MODEL):
-            if inside.exists():
-                return inside
-        raise ValueError(
-            f"--model {name} is the folder of a run that has no model yet; it goes on with: "
-            f"python -m training.train --resume {name}"
-        )
     patterns = (f"*/{PROTOCOL}", f"*/*/{PROTOCOL}", f"*/{RECORD}")
     near = [found for pattern in patterns for found in path.glob(pattern)]
     hint = f"; did you mean {max(near).parent}?" if near else ""
@@ -187,12 +203,11 @@ def _open_saved_model(path):
     return _Served(function, labels, preprocessing, identity, loaded)
 
 
-def _open_keras_file(path):
-    opened = open_keras(path)
+def _of_opened(opened, path):
     model, preprocessing = opened.model, opened.preprocessing()
     check_fit(model, preprocessing)
     function = _of_encoded(
-        lambda images: model(images, training=False),
+        probabilities_of(model),
         tensor_spec(model),
         model.output.shape[-1],
         preprocessing,
@@ -212,8 +227,13 @@ def _of_card(card):
     found = card.get("preprocessing")
     if not found:
         return None
-    statistics = {key: tuple(found[key]) for key in ("mean", "std")}
-    return Preprocessing(**{**found, **statistics})
+    try:
+        statistics = {key: tuple(found[key]) for key in ("mean", "std")}
+        return Preprocessing(**{**found, **statistics})
+    except Exception as error:  # of whatever kind odd values make `Preprocessing` raise
+        raise ValueError(
+            f"the `preprocessing` in {CARD} is damaged: {one_line(error)}; export the model again."
+        ) from None
 
 
 def _of_tensors(path, card, shape):

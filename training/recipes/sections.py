@@ -60,6 +60,8 @@ class Data(Section):
         source: where they come from, such as "tfds:imagenet2012"; see `training.data.sources`.
         train_split: the part of the data to learn from.
         eval_split: the part to be judged on.
+        splits: whether folders called train, val or test (in large or small letters) are parts of
+            the data; else they are classes as all others. For the source "folder".
         images: how many images to generate, for the source "generated"; 0 means 1,024.
         image_size: height and width of the images in pixels.
         channels: 3 for colour, 1 for grey.
@@ -71,6 +73,7 @@ class Data(Section):
     source: str
     train_split: str = "train"
     eval_split: str = "validation"
+    splits: bool = True
     images: Count = 0
     image_size: Size = 224
     channels: Literal[1, 3] = 3
@@ -81,7 +84,12 @@ class Data(Section):
     def check(self):
         """Checks that the statistics fit the channels."""
         for name in ("mean", "std"):
-            wanted = f"{self.channels} numbers, one a channel"
+            grey = ",".join(["127.5"] * self.channels)
+            wanted = (
+                f"{self.channels} number{'s' * (self.channels != 1)}, one a channel, since "
+                f"`data.channels` is {self.channels}: set mean and std with it, such as --set "
+                f"data.mean={grey} --set data.std={grey}"
+            )
             self.require(len(getattr(self, name)) == self.channels, name, wanted)
         self.require(min(self.std) > 0, "std", "above 0")
         self.require(self.source != "", "source", "the name of a source")

@@ -4,52 +4,94 @@ import math
 
 import tensorflow as tf
 
+from keras_regionvit.weights.download import is_url
+from keras_regionvit.weights.pretrained import check_start
 from training.data.inputs import open_inputs
+from training.data.sources import why_not_here
 
 MIB = 2**20
+NAMED = 10  # names of a list that are shown
 VIEWS = {"Reshape", "Identity", "Squeeze", "ExpandDims", "StopGradient"}
 
 
 def describe(task, data=None, seed=0):
-    """The resolved recipe as text.
+    """The resolved recipe as text; what a training would fail with, this fails with, too.
 
     Args:
         task: a `training.tasks.task.Task`.
-        data: optional folder or file with the data.
+        data: optional folder or file with the data. Nothing is downloaded.
         seed: int.
 
     Returns:
-        Lines of text. Where the data cannot be opened, the line of steps says why.
+        Lines of text. Where no data is named or it would be downloaded first, the line of steps
+        says so.
+
+    Raises:
+        ValueError: data or weights cannot be read, or do not fit the recipe.
 
     Example:
 
     >>> print(describe(open_task(recipe)))
     """
     recipe = task.recipe
-    lines = [f"{key:32} {_shown(value)}" for key, value in recipe.items()]
-    lines += [f"{'seed':32} {seed}", "", f"peak learning rate   {recipe.peak_learning_rate:g}"]
-    lines.append(f"windows              {_shown(recipe.windows)}")
-    try:
-        inputs = open_inputs(task, data)
-        info, steps, schedule = inputs.info, inputs.steps_per_epoch, recipe.schedule
-        lines.append(
-            f"steps                {steps:,} an epoch, {steps * schedule.epochs:,} in all, warm-up "
-            f"{round(steps * schedule.warmup_epochs):,}; {inputs.source.count:,} {task.unit} to "
-            f"learn from, {inputs.held_out.count:,} held out"
-        )
-    except (ValueError, ImportError, OSError) as error:
-        info = task.assumed_info()
-        lines.append(f"steps                unknown: {str(error).splitlines()[0]}")
+    missing = why_not_here(recipe.data.source, data)
+    inputs = None if missing else open_inputs(task, data)
+    info = task.assumed_info() if inputs is None else inputs.info
+    settings = {**dict(recipe.items()), **task.of_data(inputs), "seed": seed}
     model = task.build_model(info)
+    weights = _check_weights(task, model)
     fixed, each = memory(task, model, info)
     part = recipe.data.batch_size // recipe.optimizer.accumulation
+    lines = [f"{key:32} {_shown(value)}" for key, value in settings.items()]
     lines += [
+        "",
+        f"peak learning rate   {recipe.peak_learning_rate:g}",
+        f"windows              {_shown(recipe.windows)}",
+        *([] if inputs is None else _of_data(inputs)),
+        f"steps                {f'unknown: {missing}' if missing else _steps(task, inputs)}",
+        *([f"weights              {weights}"] if weights else []),
         f"parameters           {model.count_params():,} ({task.describe(info)})",
         f"memory, estimated    {fixed / MIB:,.0f} MiB for weights, gradients and optimizer, "
         f"{each / MIB:,.1f} MiB for each of the {task.unit}: "
         f"{(fixed + part * each) / MIB:,.0f} MiB for {part} on one device",
     ]
     return "\n".join(lines)
+
+
+def _of_data(inputs):
+    """A line for each list of names that the data has, such as those of its kinds."""
+    for key, value in inputs.info.items():
+        if isinstance(value, tuple):
+            shown = ", ".join(" ".join(str(name).split())[:32] for name in value[:NAMED])
+            more = f" and {len(value) - NAMED:,} more" if len(value) > NAMED else ""
+            yield f"{key.replace('_', ' '):20} {shown}{more}"
+
+
+def _steps(task, inputs):
+    """How many steps, of how many examples."""
+    steps, schedule = inputs.steps_per_epoch, task.recipe.schedule
+    return (
+        f"{steps:,} an epoch, {steps * schedule.epochs:,} in all, warm-up "
+        f"{round(steps * schedule.warmup_epochs):,}; {inputs.source.count:,} {task.unit} to "
+        f"learn from, {inputs.held_out.count:,} held out"
+    )
+
+
+def _check_weights(task, model):
+    """That the weights to start from can be read and fit; what is downloaded is left alone.
+
+    Returns:
+        A sentence where they are still to be named or downloaded, else None.
+    """
+    settings = task.recipe.model
+    weights = settings.weights
+    if not weights:
+        return "are to be named with --weights" if settings.needs_weights else None
+    check_start(weights, settings.variant)
+    if weights == "imagenet" or is_url(weights):
+        return f"{weights}, which training downloads if it has not yet"
+    task.load_start(model)
+    return None
 
 
 def memory(task, model, info):

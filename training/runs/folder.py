@@ -14,6 +14,7 @@ import keras_regionvit
 from keras_regionvit.files import one_line, read_json, write_json
 from training.recipes.schema import Recipe
 from training.recipes.settings import shown
+from training.runs.lock import LOCK
 
 FIRST_RUNS = Path("runs")
 RECORD, REPORT = "run.json", "report.json"
@@ -44,16 +45,27 @@ def new_folder(output, recipe):
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=output is not None)
-            if all(path.name.startswith(".aside-") for path in folder.iterdir()):
+            if is_empty(folder):
                 return folder
         except FileExistsError:
             if output:
                 raise ValueError(f"--output {folder} is a file; name a new folder") from None
         except OSError as error:
             raise ValueError(f"--output {folder} cannot be made: {error.strerror}") from None
-    raise ValueError(
-        f"--output {output} already holds files; name a new folder, remove it, or go on with "
-        f"--resume {output}"
+    raise ValueError(holds_files(output))
+
+
+def is_empty(folder):
+    """Whether a folder has nothing in it but what a killed process may leave."""
+    left = (path.name for path in Path(folder).iterdir())
+    return all(name.startswith(".aside-") or name == LOCK for name in left)
+
+
+def holds_files(folder):
+    """The sentence about a folder that is not empty, where a new run was to be kept."""
+    return (
+        f"--output {folder} already holds files; name a new folder, remove it, or go on with "
+        f"--resume {folder}"
     )
 
 
@@ -101,19 +113,21 @@ def read_record(folder):
 
     >>> record, recipe = read_record("runs/quickstart")
     """
-    record = read_values(folder)
+    record, path = read_values(folder), Path(folder) / RECORD
+    for name in _VALUES:
+        if name not in record:
+            raise ValueError(f"{path} is damaged: it has no `{name}`.")
     try:
         return record, Recipe.from_dict(record["recipe"])
     except ValueError as error:
-        path = Path(folder) / RECORD
         raise ValueError(f"{path} is damaged: {one_line(error)}") from None
 
 
 def read_values(folder):
-    """The dict of run.json, checked but for its recipe.
+    """The dict of run.json, checked but for its recipe; it may lack other values.
 
     Raises:
-        ValueError: there is no run in `folder`, or a value is missing or makes no sense.
+        ValueError: there is no run in `folder`, or a value makes no sense.
     """
     path = Path(folder) / RECORD
     try:
@@ -123,8 +137,8 @@ def read_values(folder):
     if not isinstance(record, dict) or not isinstance(record.get("recipe"), dict):
         raise ValueError(f"{path} is damaged: it has no `recipe`.")
     for name, (holds, wanted) in _VALUES.items():
-        if name not in record or not holds(record[name]):
-            received = shown(record.get(name))
+        if name in record and not holds(record[name]):
+            received = shown(record[name])
             raise ValueError(f"{path} is damaged: `{name}` must be {wanted}. Received: {received}")
     return record
 

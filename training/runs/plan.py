@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from keras_regionvit.files import write_json
 from training.data.sources import split_spec
 from training.recipes import catalogue
 from training.runs.folder import (
@@ -11,12 +12,15 @@ from training.runs.folder import (
     RECORD,
     REPORT,
     check_same,
+    holds_files,
+    is_empty,
     latest_folder,
     new_folder,
     read_record,
     versions,
     write_record,
 )
+from training.runs.lock import lock_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Plan:
         skip_corrupt: whether what cannot be read is left out.
         save_every: steps between checkpoints within an epoch, 0 for none.
         jit_compile: whether XLA compiles the steps.
+        epochs_before: epochs of the run so far where it is now to end earlier, else 0.
     """
 
     recipe: Any
@@ -46,6 +51,7 @@ class Plan:
     skip_corrupt: bool = False
     save_every: int = 0
     jit_compile: bool = False
+    epochs_before: int = 0
 
     def shared(self):
         """What all workers of a training must agree on, plain data."""
@@ -100,6 +106,9 @@ def make_plan(options, chief=True):
         recipe = catalogue.smoke(name) if smoke else catalogue.load(name).RECIPE
     else:
         recipe = began
+    epochs_before = 0
+    if record is not None:
+        began, epochs_before = _ended_earlier(began, overrides)
     recipe = recipe.with_overrides(overrides)
     seed = options.seed if options.seed is not None else (record or {"seed": 0})["seed"]
     if record is not None:
@@ -120,26 +129,58 @@ def make_plan(options, chief=True):
         skip_corrupt=options.skip_corrupt,
         save_every=options.save_every,
         jit_compile=options.jit,
+        epochs_before=epochs_before,
     )
 
 
-def begin(plan):
-    """Makes the folder of a new run, with its record; for the chief.
+def check_output(plan):
+    """Checks that a new run could be kept where the plan says, and makes nothing.
+
+    Raises:
+        ValueError: something is there already.
+    """
+    if plan.folder is None and plan.output and Path(plan.output).exists():
+        if not Path(plan.output).is_dir():
+            raise ValueError(f"--output {plan.output} is a file; name a new folder")
+        if not is_empty(plan.output):
+            raise ValueError(holds_files(plan.output))
+
+
+def begin(plan, held):
+    """Makes the folder of a new run, with its record, or takes up that of an earlier one.
+
+    For the chief. The folder is this process' alone until `held` is closed.
+
+    Args:
+        plan: a `Plan`.
+        held: a `contextlib.ExitStack`.
 
     Returns:
         The folder, a string.
 
     Raises:
-        ValueError: the folder holds something, or cannot be made.
+        ValueError: the folder holds something, cannot be made, or another process trains in it.
         WriteError: the record cannot be written.
     """
     folder = plan.folder
     if folder is None:
         folder = new_folder(plan.output, plan.recipe.name)
+    refusal = f"another process trains in {folder}; stop it first, or name another --output"
+    held.enter_context(lock_folder(folder, refusal))
     if plan.record is None:
+        if not is_empty(folder):  # another process was there first, and has ended
+            raise ValueError(holds_files(folder))
         write_record(folder, plan.recipe, plan.seed, plan.smoke, plan.data)
-    elif plan.record["versions"] != versions():
+        return str(folder)
+    if plan.record["versions"] != versions():
         print(f"note: other versions than the run began with, see {folder}/{RECORD}")
+    if plan.epochs_before:
+        recipe = {"recipe": plan.recipe.to_dict(), "epochs_before": plan.epochs_before}
+        write_json(Path(folder, RECORD), {**plan.record, **recipe})
+        print(
+            f"{folder} is to end after {plan.recipe.schedule.epochs} epochs in place of "
+            f"{plan.epochs_before}; the learning rate falls accordingly"
+        )
     return str(folder)
 
 
@@ -156,6 +197,28 @@ def _overrides(options):
     if source is not None:
         overrides["data.source"] = source
     return overrides, data
+
+
+def _ended_earlier(began, overrides):
+    """A run may end earlier than it was begun to, by `--set schedule.epochs`.
+
+    A warm-up that would not come to its end is made half of what is left of the run; `overrides`
+    are then given it, too.
+
+    Returns:
+        `(recipe, epochs)`: the recipe with that change, and its epochs before; 0 if it has none.
+    """
+    key, warmup = "schedule.epochs", "schedule.warmup_epochs"
+    if key not in overrides:
+        return began, 0
+    shorter = began.with_overrides({key: overrides[key], warmup: "0"}).schedule.epochs
+    if shorter >= began.schedule.epochs:
+        return began, 0
+    changes = {key: shorter}
+    if began.schedule.warmup_epochs >= shorter:
+        changes[warmup] = shorter / 2
+        overrides.setdefault(warmup, str(shorter / 2))
+    return began.with_values(changes), began.schedule.epochs
 
 
 def _folder_to_resume(options):

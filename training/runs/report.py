@@ -15,8 +15,13 @@ def print_report(task, report, folder):
     """
     if f"skipped_{task.unit}" in report:
         print(f"{report[f'skipped_{task.unit}']} {task.unit} could not be read and were left out")
+    epoch, epochs = report["epoch"], report["epochs"]
+    which = f"epoch {epoch} of {epochs}, the best on these {task.unit}"
+    if epoch < epochs:
+        which += f" (the last: {task.shown(report['last_epoch'])})"
     print(
         f"\nOn the held-out {task.unit}, seed {report['seed']}: {task.shown(report)}\n"
+        f"That is of {which}\n"
         f"{tqdm.tqdm.format_interval(report['seconds'])} in all; {folder} holds "
         + ", ".join(sorted(path.name for path in Path(folder).iterdir()))
     )

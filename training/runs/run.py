@@ -9,15 +9,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_regionvit import visualize
 from keras_regionvit.files import WriteError, write_json
 from training.data.corrupt_images import Skipped
 from training.data.inputs import evaluation_dataset, open_inputs, training_dataset
 from training.distribute.collectives import check_same, from_all, from_chief
 from training.distribute.strategy import check_fits, describe
-from training.engine.loop import Loop
+from training.engine.loop import Loop, best_epoch
 from training.engine.state import make_train_state
 from training.runs.folder import REPORT, versions
+from training.runs.trained import draw_history, held_out_metrics, keep_info, load_trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +27,14 @@ class Finished:
     Attributes:
         plan: the `training.runs.plan.Plan`.
         folder: the run's folder.
-        model: what was saved as `model.keras`; with the averaged weights, if there are any.
+        trained: the model with the weights of the best epoch, the averaged ones, if there are any.
+        model: what was saved as `model.keras`, made of it.
         inputs: the `training.data.inputs.Inputs`.
     """
 
     plan: Any
     folder: Path
+    trained: Any
     model: Any
     inputs: Any
 
@@ -53,7 +55,7 @@ class Finished:
 
 
 def run(task, plan, folder, *, strategy=None, stop=None):
-    """Trains, from the checkpoint in `folder` if there is one; then evaluates and exports.
+    """Trains, from the checkpoint in `folder` if there is one; then exports the best epoch.
 
     Args:
         task: a `training.tasks.task.Task`.
@@ -81,11 +83,9 @@ def run(task, plan, folder, *, strategy=None, stop=None):
 
     inputs = open_inputs(task, plan.data)
     check_same(strategy, shared_by_workers(task, inputs))
+    from_chief(strategy, lambda: keep_info(folder, inputs.info), ValueError, WriteError)
     state = make_train_state(task, inputs.info, inputs.steps_per_epoch, strategy)
-    print(
-        f"{state.model.count_params():,} weights, {inputs.source.count:,} {task.unit} to learn "
-        f"from, {inputs.held_out.count:,} held out"
-    )
+    print(*start_lines(task, inputs, state), sep="\n")
     skipped = Skipped()
     reading = {"skip_corrupt": plan.skip_corrupt, "skipped": skipped}
     batches = functools.partial(_batches_from, strategy, task, inputs, plan.seed, reading)
@@ -102,16 +102,24 @@ def run(task, plan, folder, *, strategy=None, stop=None):
     )
     speed = loop.train(batches, validation)
 
-    with state.averaged() as trained:
-        names = set().union(*from_all(strategy, sorted(skipped.names)))
-        known = {
-            "devices": describe(strategy),
-            f"{task.unit}_per_second": None if speed != speed else round(speed, 1),
-        }
-        if plan.skip_corrupt:
-            known[f"skipped_{task.unit}"] = len(names)
-        finish = functools.partial(_finish, task, plan, inputs, loop, trained, known, begun)
-        return from_chief(strategy, finish, ValueError, WriteError)
+    names = set().union(*from_all(strategy, sorted(skipped.names)))
+    known = {
+        "devices": describe(strategy),
+        f"{task.unit}_per_second": None if speed != speed else round(speed, 1),
+    }
+    if plan.skip_corrupt:
+        known[f"skipped_{task.unit}"] = len(names)
+    finish = functools.partial(_finish, task, plan, inputs, loop, known, begun)
+    return from_chief(strategy, finish, ValueError, WriteError)
+
+
+def start_lines(task, inputs, state):
+    """What is said at the start: what there is to learn from, and the size of the model."""
+    return [
+        *inputs.notes,
+        f"{state.model.count_params():,} weights, {inputs.source.count:,} {task.unit} to learn "
+        f"from, {inputs.held_out.count:,} held out",
+    ]
 
 
 def seed_everything(recipe, seed):
@@ -150,13 +158,13 @@ def _batches_from(strategy, task, inputs, seed, reading, step):
     return training_dataset(strategy, task, inputs, seed=seed, start_step=step, **reading)
 
 
-def _finish(task, plan, inputs, loop, trained, known, begun):
-    """Exports and draws; writes and returns the report. For the chief."""
+def _finish(task, plan, inputs, loop, known, begun):
+    """Exports the best epoch and draws; writes and returns the report. For the chief."""
     folder, history = loop.folder, loop.state.history
-    curves = {key: [row[key] for row in history] for key in history[0] if key != "epoch"}
-    visualize.plot_learning_curve(
-        curves, folder / "learning_curve.png", metric=loop.evaluator.monitor
-    )
+    draw_history(history, loop.evaluator.monitor, folder)
+    best = best_epoch(history, loop.evaluator)
+    trained = task.build_model(inputs.info)
+    load_trained(trained, folder, "best")
     model = task.export(trained, inputs.info, folder)
     report = {
         "recipe": plan.recipe.name,
@@ -164,11 +172,14 @@ def _finish(task, plan, inputs, loop, trained, known, begun):
         "seed": plan.seed,
         "settings": plan.recipe.to_dict(),
         "weights": model.count_params(),
-        **{k.removeprefix("val_"): v for k, v in history[-1].items() if k[:4] == "val_"},
+        **held_out_metrics(history[best]),
+        "epoch": best + 1,
+        "epochs": len(history),
+        "last_epoch": held_out_metrics(history[-1]),
         **known,
         "versions": versions(),
     }
-    report |= task.finish(Finished(plan, folder, model, inputs))
+    report |= task.finish(Finished(plan, folder, trained, model, inputs))
     report["seconds"] = round(time.monotonic() - begun, 1)
     write_json(folder / REPORT, report)
     return report

@@ -11,16 +11,15 @@ from keras_regionvit import RegionViTBackbone, build_classifier
 from keras_regionvit.backbone import SWITCHES
 from keras_regionvit.export import Preprocessing, export_saved_model
 from keras_regionvit.files import replacing
-from keras_regionvit.images.preprocessing import evaluation_image
 from keras_regionvit.weights.pretrained import initialize_from
-from training.augmentation import batch_augmentation, image_augmentation
-from training.augmentation.crops import training_image
 from training.data.sources import open_source
 from training.evaluators.classification import (
     ClassificationEvaluator,
     image_losses,
     right_answers,
 )
+from training.tasks import results
+from training.tasks.images import augmented, middle, statistics
 from training.tasks.task import Task, rows_of_nest
 
 
@@ -63,6 +62,7 @@ class Classification(Task):
             multi_label=own.multi_label,
             count=settings.images or None,
             size=settings.image_size,
+            splits=settings.splits,
         )
 
     def _checked(self, source, any_label):
@@ -109,11 +109,17 @@ class Classification(Task):
         augment = self.recipe.augment
         if not (augment.mixup or augment.cutmix):
             return None
+        from training.augmentation import batch_augmentation  # here, as in `augmented`
+
         return batch_augmentation(
             mixup=augment.mixup,
             cutmix=augment.cutmix,
             switch_probability=augment.switch_probability,
         )
+
+    def statistics(self):
+        """`(mean, std)` by which the pipeline normalises, see `statistics`."""
+        return statistics(self.recipe)
 
     def loss(self, targets, outputs):
         """Cross entropy, divided by the number of images."""
@@ -126,7 +132,14 @@ class Classification(Task):
 
     def evaluator(self, info):
         """A `ClassificationEvaluator`."""
-        return ClassificationEvaluator(self.recipe.classification.multi_label)
+        own = self.recipe.classification
+        return ClassificationEvaluator(own.multi_label, len(info["class_names"]))
+
+    def for_users(self, model, info):
+        """The model with its normalisation: it takes pixels on 0..255."""
+        whole = self.build_model(info, preprocessing=True)
+        whole.set_weights(model.get_weights())
+        return whole
 
     def export(self, model, info, folder):
         """Writes `model.keras`, which takes pixels on 0..255, and its SavedModel.
@@ -134,8 +147,7 @@ class Classification(Task):
         The SavedModel takes encoded images, as evaluation prepares them, or tensors.
         """
         recipe = self.recipe
-        whole = self.build_model(info, preprocessing=True)
-        whole.set_weights(model.get_weights())
+        whole = self.for_users(model, info)
         with replacing(folder / "model.keras") as aside:
             whole.save(aside)
         saved_model = folder / "saved_model" / "1"
@@ -154,13 +166,31 @@ class Classification(Task):
             )
         return whole
 
-    def finish(self, run):
-        """What the quick start shows besides, see `training.tasks.showcase`."""
-        if not self.recipe.classification.showcase:
-            return {}
-        from training.tasks.showcase import finish  # here: it needs matplotlib
+    def draw(self, model, source, folder, **options):
+        """Each class, a confusion matrix and some images, see `training.tasks.results`."""
+        results.draw(self, model, source, folder, **options)
 
-        return finish(run)
+    def finish(self, run):
+        """The plots; or what the quick start shows, see `training.tasks.showcase`."""
+        if self.recipe.classification.showcase:
+            from training.tasks.showcase import finish  # here: it brings the images along
+
+            return finish(run)
+        held_out, skip = run.inputs.held_out, run.plan.skip_corrupt
+        self.draw(run.trained, held_out, run.folder, skip_corrupt=skip)
+        return {}
+
+    def of_data(self, inputs=None):
+        """Classes and images, where the recipe leaves them to the data."""
+        found = dict.fromkeys(("classification.classes", "data.images"), "as many as the data has")
+        if inputs is not None:
+            classes, count = len(inputs.info["class_names"]), inputs.source.count
+            found = {
+                "classification.classes": f"{classes:,}, as the data has",
+                "data.images": f"{count:,}, as the data has",
+            }
+        known = dict(self.recipe.items())
+        return {key: text for key, text in found.items() if not known[key]}
 
     def describe(self, info):
         """Such as "10 classes"."""
@@ -235,54 +265,6 @@ def build_backbone(recipe):
         stem=model.stem,
         **arguments,
     )
-
-
-def middle(recipe):
-    """A function `(image, seed)` that gives the image as evaluation has it, (S, S, channels)."""
-    mean, std = statistics(recipe)
-
-    def prepare(image, seed):
-        return evaluation_image(
-            image, recipe.data.image_size, recipe.evaluate.crop_ratio, mean, std
-        )
-
-    return prepare
-
-
-def augmented(recipe):
-    """A function `(image, seed int32 (2,))` that gives the image as training has it."""
-    size, channels = recipe.data.image_size, recipe.data.channels
-    mean, std = statistics(recipe)
-    augment = image_augmentation(
-        auto_augment=recipe.augment.auto_augment or None,
-        color_jitter=recipe.augment.color_jitter,
-        flip=recipe.augment.flip,
-        erasing=recipe.augment.erasing,
-        mean=mean,
-        std=std,
-        channels=channels,
-    )
-
-    def prepare(image, seed):
-        seeds = tf.unstack(tf.random.split(seed, 2))
-        image, _ = training_image(
-            image,
-            seeds[0],
-            size=size,
-            channels=channels,
-            crop=recipe.augment.crop,
-            shift_pixels=recipe.augment.shift_pixels,
-        )
-        return augment(tf.ensure_shape(image, (size, size, channels)), seeds[1])[0]
-
-    return prepare
-
-
-def statistics(recipe):
-    """`(mean, std)` of the pipeline; a model with a border normalises by itself."""
-    if recipe.model.border:
-        return (0.0,) * recipe.data.channels, (1.0,) * recipe.data.channels
-    return recipe.data.mean, recipe.data.std
 
 
 def label_row(label, classes):

@@ -128,6 +128,18 @@ class Task(abc.ABC):
     def evaluator(self, info):
         """A `training.evaluators.evaluator.Evaluator` for the data that `info` describes."""
 
+    def for_users(self, model, info):
+        """The trained model as it is saved: it takes what its users have.
+
+        Args:
+            model: the trained model, as `build_model` made it.
+            info: of the source.
+
+        Returns:
+            A `keras.Model`; by default `model`.
+        """
+        return model
+
     @abc.abstractmethod
     def export(self, model, info, folder):
         """Writes what a finished run leaves: `model.keras` and `saved_model/1`.
@@ -143,6 +155,17 @@ class Task(abc.ABC):
             The model that was saved.
         """
 
+    def draw(self, model, source, folder, **options):
+        """Shows what a trained model makes of data: prints tables, writes plots.
+
+        Args:
+            model: as `build_model` made it.
+            source: a `training.data.sources.source.Source`.
+            folder: where the plots go, a `Path`.
+            **options: of `training.data.inputs.eval_batches`.
+        """
+        return  # to be overridden where there is something to see
+
     def finish(self, run):
         """What this task shows at the end of a run.
 
@@ -151,6 +174,17 @@ class Task(abc.ABC):
 
         Returns:
             Values to add to the report, a dict.
+        """
+        return {}
+
+    def of_data(self, inputs=None):
+        """What the settings come to that a recipe leaves to the data, for a dry run.
+
+        Args:
+            inputs: `training.data.inputs.Inputs`, None where the data is not there.
+
+        Returns:
+            A dict of texts by dotted name.
         """
         return {}
 

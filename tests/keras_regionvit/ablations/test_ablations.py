@@ -274,7 +274,7 @@ REFUSED = [
     ({"local_keys": "some"}, r"`local_keys` must be 'own' or 'all'.*local_keys='some'"),
     ({"downsample": "dense"}, r"`downsample` must be 'depthwise', 'dense3', 'dense2' or 'patch_m"),
     ({"position": True}, r"`position` must be 'relative', 'none', 'absolute' or 'both'"),
-    ({"overlap": 7}, r"`overlap` must be False or True"),
+    ({"overlap": 7}, r"`overlap` must be True or False"),
     ({"attention": "swin"}, r"`attention` must be 'regional_to_local' or 'shifted_window'"),
     ({"attention": "shifted_window"}, r"`attention='shifted_window'` .*`regional_tokens=False`"),
     ({**NO_REGIONS, "weight_sharing": False}, r"`weight_sharing`=False needs regional tokens"),

@@ -74,7 +74,7 @@ def test_grpc_answers_as_the_model(predict, expected):
         else:
             np.testing.assert_array_equal(answer[name], value)
     images = np.random.default_rng(0).standard_normal((2, SIZE, SIZE, 3)).astype("float32")
-    assert predict({"images": images}, "predict_tensor")["probabilities"].shape == (2, 7)
+    assert predict({"images": images}, "predict_pixels")["probabilities"].shape == (2, 7)
 
 
 @pytest.mark.parametrize("kind", MALFORMED)
@@ -93,7 +93,7 @@ def test_the_model_itself_looks_at_ranks(model):
         with pytest.raises(tf.errors.InvalidArgumentError):
             model.calls["serving_default"](value)
     with pytest.raises(tf.errors.InvalidArgumentError):
-        model.calls["predict_tensor"](np.zeros((24, 24, 3), "float32"))
+        model.calls["predict_pixels"](np.zeros((24, 24, 3), "float32"))
 
 
 def test_rest_rows(model, expected):

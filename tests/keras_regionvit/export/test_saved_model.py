@@ -15,8 +15,10 @@ from matplotlib import cbook
 import keras_regionvit
 from keras_regionvit.export import Preprocessing, export_saved_model
 from keras_regionvit.export.model_card import CARD, read_card
-from keras_regionvit.export.signatures import classifier_layers, rebuilt
+from keras_regionvit.export.structure import classifier_layers, rebuilt
 from keras_regionvit.export.warmup import WARMUP
+from keras_regionvit.imagenet import MEAN, STD
+from keras_regionvit.images.preprocessing import normalize
 from tests.support import served_model
 from tests.support.photos import BAD, KINDS, PHOTOS, evaluated
 from tests.support.served_model import LABELS, SIZE
@@ -112,18 +114,65 @@ def test_batches_of_none_and_of_bad_images_only(signatures):
     assert not answer["valid"].numpy().any() and not answer["probabilities"].numpy().any()
 
 
-def test_tensors_and_features(model, signatures):
-    images = np.random.default_rng(0).standard_normal((3, SIZE, SIZE, 3)).astype("float32")
-    answer = signatures["predict_tensor"](images=tf.constant(images))
+def pixels(count=3, size=SIZE):
+    return np.random.default_rng(0).uniform(0, 255, (count, size, size, 3)).astype("float32")
+
+
+def test_pixels_and_features(model, signatures):
+    """Clients send pixels and normalise nothing; what they send is what the model is made for."""
+    images = normalize(pixels()).numpy()
+    answer = signatures["predict_pixels"](images=tf.constant(pixels()))
+    assert answer["valid"].numpy().all()
     np.testing.assert_allclose(answer["probabilities"], model.predict(images, verbose=0), atol=1e-6)
+    own = signatures["predict_tensor"](images=tf.constant(images))  # what the Keras model takes
+    np.testing.assert_allclose(own["probabilities"], answer["probabilities"], atol=1e-6)
     backbone = classifier_layers(model)[1]
     pyramid = keras.Model(backbone.input, backbone.pyramid_outputs).predict(images, verbose=0)
     embedding = keras.Model(model.input, model.get_layer("avg_pool").output)
-    answer = signatures["features_tensor"](images=tf.constant(images))
-    assert sorted(answer) == ["P2", "P3", "embedding"]
+    answer = signatures["features_pixels"](images=tf.constant(pixels()))
+    assert sorted(answer) == ["P2", "P3", "embedding", "valid"]
     np.testing.assert_allclose(answer["embedding"], embedding.predict(images, verbose=0), atol=1e-5)
+    own = signatures["features_tensor"](images=tf.constant(images))
+    np.testing.assert_allclose(own["embedding"], answer["embedding"], atol=1e-5)
     for level, right in pyramid.items():
-        np.testing.assert_allclose(answer[level], right, atol=1e-5)
+        np.testing.assert_allclose(answer[level], right, atol=5e-5)  # of up to 19
+
+
+@pytest.mark.parametrize("name", ["predict_pixels", "predict_tensor", "features_pixels"])
+def test_pixels_that_are_not_finite_are_not_valid(signatures, name):
+    images = pixels(6)
+    whole = {k: v.numpy() for k, v in signatures[name](images=tf.constant(images)).items()}
+    images[1, 3, 4, 0], images[3], images[4, 0, 0, 2] = np.nan, np.inf, -np.inf
+    images[5] = 3e38  # finite, but nothing that can be computed with
+    answer = signatures[name](images=tf.constant(images))
+    valid = np.array([True, False, True, False, False, False])
+    np.testing.assert_array_equal(answer["valid"], valid)
+    for output, value in answer.items():
+        value = value.numpy()
+        np.testing.assert_array_equal(value[valid], whole[output][valid])  # bit for bit
+        assert not np.any(value[~valid] != (b"" if value.dtype == object else 0)), output
+
+
+@pytest.mark.parametrize("normalises", [False, True])
+def test_one_rule_for_all_models(model, signatures, normalises, tmp_path):
+    """Pixels on 0..255, whether the Keras model has the normalisation or the export adds it."""
+    given = model
+    if normalises:
+        x = keras.Input((SIZE, SIZE, 3))
+        layer = keras.layers.Normalization(mean=MEAN, variance=np.square(STD))
+        given = keras.Model(x, model(layer(x)))
+    arguments = {"preprocessing": COLOURS, "tensors": True}
+    if normalises:
+        arguments["preprocessing"] = Preprocessing(SIZE, mean=(0,) * 3, std=(1,) * 3)
+    export_saved_model(given, tmp_path / "1", **arguments)
+    served = tf.saved_model.load(str(tmp_path / "1")).signatures
+    assert list(served) == ["serving_default"]
+    answer = served["serving_default"](images=tf.constant(pixels()))
+    expected = signatures["predict_pixels"](images=tf.constant(pixels()))
+    np.testing.assert_allclose(answer["probabilities"], expected["probabilities"], atol=1e-5)
+    card = read_card(tmp_path / "1")
+    assert card["images_are"] == "pixels on 0..255, normalised inside"
+    assert card["preprocessing"]["mean"] == [0, 0, 0] and card["preprocessing"]["size"] == SIZE
 
 
 def test_without_labels_classes_have_their_numbers(model, tmp_path):
@@ -151,8 +200,9 @@ def test_bfloat16_and_any_size(model, tmp_path):
     )
     assert read_card(tmp_path / "1")["compute_dtype"] == "bfloat16"
     served = tf.saved_model.load(str(tmp_path / "1"))
-    images = np.random.default_rng(0).standard_normal((2, 29, 37, 3)).astype("float32")
-    answer = served.signatures["predict_tensor"](images=tf.constant(images))["probabilities"]
+    images = np.random.default_rng(0).uniform(0, 255, (2, 29, 37, 3)).astype("float32")
+    answer = served.signatures["predict_pixels"](images=tf.constant(images))["probabilities"]
+    images = keras_regionvit.preprocess_input(images)
     expected = rebuilt(model, any_size=True).predict(images, verbose=0)
     difference = np.abs(answer - expected).max()
     assert 1e-6 < difference < 0.05  # float32 would be nearer
@@ -167,7 +217,8 @@ def test_model_card(folder, model):
     assert card["versions"]["tensorflow"] == tf.__version__
     assert card["preprocessing"]["size"] == SIZE and card["compute_dtype"] == "float32"
     assert set(card["signatures"]) == {
-        "serving_default", "predict_tensor", "features", "features_tensor"
+        "serving_default", "predict_pixels", "predict_tensor",
+        "features", "features_pixels", "features_tensor"
     }  # fmt: skip
     files = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
     assert sorted(card["sha256"]) == sorted(set(files) - {CARD.as_posix()})
@@ -246,11 +297,12 @@ def test_a_version_is_never_overwritten(model, folder):
     read_card(folder)
 
 
-def test_logits_and_other_models_are_refused(tmp_path):
+def test_other_models_are_refused(tmp_path):
     inputs = keras.Input((SIZE, SIZE, 3))
-    outputs = keras.layers.Dense(2)(keras.layers.Flatten()(inputs))
+    outputs = keras.layers.Dense(2, "relu")(keras.layers.Flatten()(inputs))
     with pytest.raises(ValueError, match="softmax"):
         export_saved_model(keras.Model(inputs, outputs), tmp_path / "1", preprocessing=COLOURS)
+    outputs = keras.layers.Dense(2)(keras.layers.Flatten()(inputs))
     with pytest.raises(ValueError, match="build_classifier"):
         export_saved_model(keras.Model(inputs, outputs), tmp_path / "1", features=True)
     assert os.listdir(tmp_path) == []

@@ -182,8 +182,8 @@ def test_normalises():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"size": 0}, "`size` must be a positive integer. Received: 0"),
-        ({"size": 9, "crop_ratio": 1.5}, "`crop_ratio` must lie in"),
+        ({"size": 0}, "`size` must be a positive integer. Received: size=0"),
+        ({"size": 9, "crop_ratio": 1.5}, "`crop_ratio` must be a number in"),
         ({"size": 9, "mean": (0.0,), "std": (1.0,)}, "each of the 3 channels"),
         ({"size": 9, "std": (1.0, 1.0, 0.0)}, "`std` positive"),
     ],

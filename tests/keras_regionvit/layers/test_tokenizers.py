@@ -113,7 +113,7 @@ def test_fresh_kernels_have_pytorchs_bounds():
 def test_bad_arguments():
     with pytest.raises(ValueError, match=r"`patch_size` must be a power of two.*3"):
         LocalTokenizer(8, patch_size=3)
-    with pytest.raises(ValueError, match=r"`stem` must be 'conv1', 'conv3', or 'patch'.*'conv2'"):
+    with pytest.raises(ValueError, match=r"`stem` must be 'conv1' or 'conv3'.*'conv2'"):
         LocalTokenizer(8, stem="conv2")
     with pytest.raises(ValueError, match=r"`embed_dim` must be a multiple of 4.*6"):
         LocalTokenizer(6, stem="conv3")

@@ -244,3 +244,30 @@ def test_pyplot_is_not_touched(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+ODD_NAMES = ["US$ 5", r"a $\frac{1$ b_2^", "US$ 5\\x$", "\udcff", "x" * 300, "two\nlines"]
+
+
+def test_names_of_classes_are_no_mathematics(tmp_path):
+    count = len(ODD_NAMES)
+    images = np.zeros((count, 4, 4), "uint8")
+    visualize.plot_confusion_matrix(range(count), range(count), ODD_NAMES, tmp_path / "a.png")
+    figure = visualize.plot_predictions(
+        images, np.eye(count), ODD_NAMES, range(count), tmp_path / "b.png"
+    )
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[2] == "US$ 5\\x$ 100%\ntrue: US$ 5\\x$" and titles[5].startswith("two lines ")
+    assert max(map(len, titles)) < 90
+
+
+@pytest.mark.parametrize("count", [21, 101, 1000])
+def test_a_confusion_matrix_of_many_classes_does_not_grow(count, tmp_path):
+    names = [f"class {i}" for i in range(count)]
+    labels = np.arange(count)
+    figure = visualize.plot_confusion_matrix(labels, labels[::-1], names, tmp_path / "plot.png")
+    assert max(figure.get_size_inches()) < 16
+    axes = figure.axes[0]
+    assert not axes.texts
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert (shown == names) if count <= 100 else ("class 0" not in shown)

@@ -1,6 +1,7 @@
 """Examples that cannot be read: named in the error, or replaced and counted."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 from keras_regionvit.images.decode import decode_image
 from tests.support.sources import write, write_records
-from training.data.corrupt_images import Skipped, careful_reader, read_or, replace_unreadable
+from training.data.corrupt_images import Skipped, careful_reader, read_or, replace_unreadable, said
 from training.data.reading import whole_batch
 from training.data.sources import open_source
 
@@ -120,3 +121,14 @@ def test_the_next_readable_takes_the_place():
     assert found["both"][1].numpy().tolist() == [b"v", b"y", b"y", b"y", b"v"]
     with pytest.raises(tf.errors.InvalidArgumentError, match="the first of them a"):
         replace_unreadable(tf.range(2), tf.constant([False] * 2), tf.constant(["a", "b"]))
+
+
+def test_the_own_sentence_comes_first(damaged):
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        batch_of(damaged, skip_corrupt=False)
+    text = said(caught.value)
+    own, _, others = text.partition(" (TensorFlow: ")
+    assert re.fullmatch(r"/.*/a/1\.png cannot be read as an image: it is .* --skip-corrupt\.", own)
+    assert len(others) < 70 and "\n" not in text
+    assert said(tf.errors.UnavailableError(None, None, "lost\nline")) == "lost"
+    assert said(ValueError()) == "ValueError"

@@ -60,7 +60,7 @@ def test_epochs_permute(tmp_path):
             "validation",
             "val/c is a label outside the 2 classes, which are those of .*train",
         ),
-        (["a/1.png", "b/1.png"], "train", "holds no images for 'train'; files ending in .jpg"),
+        (["a/1.png", "b/1.png"], "test", "holds no images for 'test'; files ending in .jpg"),
     ],
 )
 def test_folder_refuses(tmp_path, files, split, message):
@@ -91,7 +91,7 @@ def test_list(tmp_path):
     assert names(source, tmp_path) == ["1.png", "sub/2.png", "3.png"]
     assert [int(e["label"]) for e in contents(source)] == [1, 0, 1]
     assert [pixel(e) for e in contents(source)] == [0, 1, 2]
-    assert open_source("csv", "train", data=tmp_path / "train.csv").count == 3
+    assert open_source("csv", "all", data=tmp_path / "train.csv").count == 3
 
 
 def test_list_of_several_labels(tmp_path):

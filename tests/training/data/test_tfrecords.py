@@ -1,12 +1,17 @@
 """TFRecord files and the sets of TensorFlow Datasets."""
 
 import gzip
+import re
+import struct
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_regionvit.images.decode import decode_image
 from tests.support.sources import contents, pixel, write_records
+from training.data.corrupt_images import Skipped, said
+from training.data.pipeline import evaluation_batches
 from training.data.sampling import rows_of, sequence
 from training.data.sources import open_source, tfds_sets
 from training.data.sources.tfrecords import count_records, open_tfrecord
@@ -87,6 +92,63 @@ def test_records_refused(tmp_path):
     path.write_bytes(gzip.compress(b"x" * 99))
     with pytest.raises(ValueError, match="cut short, compressed or not a TFRecord"):
         count_records(path)
+
+
+def damage(path, number):
+    """Changes a byte in the middle of a record."""
+    data, place = bytearray(path.read_bytes()), 0
+    for _ in range(number):
+        place += struct.unpack("<Q", data[place : place + 8])[0] + 16
+    data[place + 40] ^= 0xFF
+    path.write_bytes(bytes(data))
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """20 images of value and label i in files of 6, 7 and 7; number 8 and those behind are lost."""
+    damage(write_records(tmp_path) / "train-00001-of-00003", 2)
+    return open_source("tfrecord", "train", data=tmp_path, classes=4)
+
+
+def test_a_damaged_record_has_a_name(damaged, tmp_path):
+    assert damaged.count == 20
+    examples = contents(damaged)
+    lost = [example["name"].decode() for example in examples if not example["image"]]
+    file = f"{tmp_path}/train-00001-of-00003"
+    assert lost == [f"{file}, record {i}, at or behind a damaged one," for i in range(2, 7)]
+    whole = [pixel(example) for example in examples if example["image"]]
+    assert whole == [*range(8), *range(13, 20)]
+    for seed in ([0, 1], [0, 2]):  # in any order there are as many, each once
+        shuffled = contents(damaged, seed)
+        assert sorted(int(e["index"]) for e in shuffled) == [int(e["index"]) for e in examples]
+
+
+def evaluated(source, **options):
+    """The values of the images of an evaluation."""
+
+    def prepare(example, seed):
+        return tf.cast(decode_image(example["image"])[0, 0, 0], tf.int32), example["label"]
+
+    specs = (tf.TensorSpec((), tf.int32), tf.TensorSpec((), tf.int64))
+    batches = evaluation_batches(source, prepare, specs, batch_size=6, parallel=1, **options)
+    return np.concatenate([images for images, _ in batches.as_numpy_iterator()]).tolist()
+
+
+def test_a_damaged_record_ends_an_evaluation_or_is_left_out(damaged):
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        evaluated(damaged)
+    words = r"^/.*/train-00001-of-00003, record 2, at or behind a damaged one, cannot be read as .*"
+    assert re.match(words + r"leave such images out with --skip-corrupt\. ", said(caught.value))
+    skipped = Skipped()
+    found = evaluated(damaged, skip_corrupt=True, skipped=skipped)
+    assert found == [*range(8), *range(13, 20)] and len(skipped) == 5
+
+
+def test_files_may_have_capitals(tmp_path):
+    write_records(tmp_path)
+    for path in list(tmp_path.iterdir()):
+        path.rename(path.with_name(path.name.title()))
+    assert open_source("tfrecord", "train", data=tmp_path, classes=4).count == 20
 
 
 # TensorFlow Datasets: the sets' own classes, prepared from images made here

@@ -419,10 +419,10 @@ def test_what_workers_found_is_put_together(monkeypatch):
 
 def test_what_the_chief_cannot_write_is_said_by_all(monkeypatch, tmp_path):
     (tmp_path / "note.txt").write_text("mine")
-    plan = Plan(types.SimpleNamespace(name="mine"), output=str(tmp_path))
+    plan, held = Plan(types.SimpleNamespace(name="mine"), output=str(tmp_path)), None
 
     def begins(opened, index):
-        return exchange.from_chief(opened, lambda: begin(plan), ValueError, WriteError)
+        return exchange.from_chief(opened, lambda: begin(plan, held), ValueError, WriteError)
 
     for error in in_workers(monkeypatch, begins, 2):
         assert isinstance(error, ValueError) and "already holds files" in str(error)

@@ -65,7 +65,7 @@ def assert_same_end(folder, other):
         np.testing.assert_array_equal(value, second[name], err_msg=name)
     assert (folder / "log.csv").read_bytes() == (other / "log.csv").read_bytes()
     with open(folder / "log.csv", newline="") as file:
-        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
     assert scalars(folder) == scalars(other)
     assert not list(folder.rglob(".aside-*"))
 

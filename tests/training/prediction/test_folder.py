@@ -126,7 +126,7 @@ def test_a_row_torn_anywhere_is_made_again(model, photos, whole, tmp_path, monke
     for name in ('a\n"b".png', "c.png", "é, d.png"):
         (few / name).write_bytes(KINDS["png"])
     predictor = predict_folder.Predictor(model)
-    monkeypatch.setattr(predict_folder, "Predictor", lambda _: predictor)
+    monkeypatch.setattr(predict_folder, "Predictor", lambda *_: predictor)
     predict_folder.run(model, few, output)
     before = output.read_bytes()
     assert len(rows(output)) == 4

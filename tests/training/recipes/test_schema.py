@@ -101,6 +101,8 @@ def test_changes_of_several_settings_are_judged_together():
         ("optimizer.accumulation", "3", "divisor of the batch of 4096"),
         ("schedule.warmup_epochs", "300", "below 300 epochs"),
         ("data.mean", "1,2", "3 numbers, one a channel"),
+        ("data.channels", "1", "1 number, one a channel, since `data.channels` is 1: set mean and"),
+        ("data.channels", "1", "such as --set data.mean=127.5 --set data.std=127.5"),
         ("data.mean", "1,2,nan", "`data.mean` must be"),
         ("data.std", "1,2,0", "`data.std` must be above 0"),
         ("data.channels", "2", "`data.channels` must be one of 1, 3"),

@@ -58,12 +58,15 @@ def whole(tmp_path_factory):
 def test_it_trains_and_reports(whole):
     rows = rows_of(whole)
     assert list(rows[0]) == ["epoch", "loss", "bright", "count", "val_error", "learning_rate"]
-    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     for row in rows:
         assert row["loss"] == pytest.approx(row["bright"] + row["count"], rel=1e-5)
     assert rows[-1]["loss"] < rows[0]["loss"] / 2
     report = json.loads((whole / "report.json").read_text("utf-8"))
-    assert report["error"] == rows[-1]["val_error"] and report["settings"]["task"] == "finding"
+    assert report["error"] == min(row["val_error"] for row in rows)
+    assert report["last_epoch"] == {"error": rows[-1]["val_error"]}
+    assert rows[report["epoch"] - 1]["val_error"] == report["error"] and report["epochs"] == 4
+    assert report["settings"]["task"] == "finding"
     assert {"model.keras", "learning_curve.png"} <= set(os.listdir(whole))
 
 

@@ -1,38 +1,40 @@
 """Images that a CSV file lists with their labels."""
 
-import csv
-import os
 from pathlib import Path
 
 import numpy as np
 
-from training.data.sources.folders import SUFFIXES
+from training.data.sources.csv_rows import read_list
+from training.data.sources.folders import single_notes
 from training.data.sources.source import file_source, multi_hot
-from training.data.sources.splits import names_of
-
-NONE = "No Finding"  # ChestX-ray8's word for an image without labels
+from training.data.sources.splits import PARTS, names_of, tenth
+from training.data.sources.words import shown
 
 
 def open_csv(data, split, *, channels=3, multi_label=False):
     """The images of a list, such as ImageNet-21k's or ChestX-ray8's.
 
-    A row is `file,label`, further columns are passed over; a first row that names no image is a
-    heading. With `multi_label` a label is any number of classes with `|` between them, and
-    "No Finding" or nothing stands for none. Files are named from the folder of the list; the
-    classes are those of the training list, sorted.
+    A row is `file,label`, further columns are passed over; a first row whose file does not exist
+    and is not called as an image is a heading. With `multi_label` a label is any number of classes
+    with `|` between them, and "No Finding" or nothing stands for none. Files are named from the
+    folder of the list; the classes are those of the training list, sorted.
+
+    Of a single list the first and then every tenth image of each class is held out for
+    validation, unless it is the only one; with `multi_label` the first and every tenth row.
 
     Args:
         data: a CSV file, or a folder with `train.csv` and `validation.csv` (or `test.csv`).
-        split: "train", "validation" or "test", for a folder.
+        split: "train", "validation" or "test"; "all" is the whole of a single list.
         channels: 3 or 1.
         multi_label: whether an image may have any number of classes.
 
     Returns:
-        A `Source`.
+        A `Source`; its notes say what was passed over.
 
     Raises:
-        ValueError: the list or an image in it is missing, a row is incomplete, a label is not
-            among the classes, or there are fewer than two classes.
+        ValueError: the list or an image in it is missing, the list is no CSV, a row is incomplete,
+            a label is not among the classes, an image has two of them, or there are fewer than two
+            classes.
 
     Example:
 
@@ -40,88 +42,85 @@ def open_csv(data, split, *, channels=3, multi_label=False):
     ('Atelectasis', 'Cardiomegaly')
     """
     path = list_of(Path(data), split)
-    rows = read_rows(path, multi_label)
-    known = rows
-    if Path(data).is_dir() and split != "train":
-        known = read_rows(list_of(Path(data), "train"), multi_label)
-    class_names = sorted({label for _, labels in known for label in labels})
+    listed = known = read_list(path, multi_label)
+    notes, whole = listed.notes, not Path(data).is_dir()
+    if not whole and split != "train":
+        known = read_list(list_of(Path(data), "train"), multi_label)
+        notes += _held_out_notes(path, split, listed, known)
+    class_names = sorted({label for labels in known.rows.values() for label in labels})
     if len(class_names) < 2:
-        raise ValueError(f"{path} has {len(class_names)} class; at least two classes are needed.")
-    numbers = {name: number for number, name in enumerate(class_names)}
-    labels = []
-    for file, names in rows:
-        outside = [name for name in names if name not in numbers]
-        if outside:
-            raise ValueError(
-                f"{path} gives {file} the label {outside[0]!r}, which is outside the "
-                f"{len(numbers)} classes."
-            )
-        labels.append([numbers[name] for name in names])
-    files = [file for file, _ in rows]
-    check_files(path, path.parent, files)
-    if multi_label:
-        table = multi_hot(labels, len(class_names))
-    else:
-        table = np.array(labels, "int64").reshape(-1)
+        raise ValueError(
+            f"{shown(path)} has {len(class_names)} class; at least two classes are needed."
+        )
+    rows = _numbered(path, listed.rows, class_names)
+    if whole:
+        rows, more = _part(rows, split, class_names, multi_label)
+        notes += more
+    if not rows:
+        raise ValueError(f"{shown(path)} holds no images for {split!r}; it lists too few.")
+    labels = [numbers for _, numbers in rows]
     return file_source(
         str(path),
         class_names,
         path.parent,
-        files,
-        table,
+        [file for file, _ in rows],
+        multi_hot(labels, len(class_names)) if multi_label else np.array(labels, "int64")[:, 0],
         channels=channels,
         multi_label=multi_label,
+        notes=notes,
     )
 
 
 def list_of(data, split):
-    """The CSV file for a split."""
+    """The CSV file for a split; the names of files in a folder may have capitals."""
     if data.is_file():
         return data
-    for name in names_of(split):
-        if (data / f"{name}.csv").is_file():
-            return data / f"{name}.csv"
-    raise ValueError(f"{data} is neither a CSV file nor a folder with {split}.csv in it.")
+    if data.is_dir():
+        there = {path.name.lower(): path for path in sorted(data.glob("*.[cC][sS][vV]"))}
+        for name in names_of(split):
+            if f"{name}.csv" in there:
+                return there[f"{name}.csv"]
+    raise ValueError(f"{shown(data)} is neither a CSV file nor a folder with {split}.csv in it.")
 
 
-def read_rows(path, multi_label):
-    """`[(file, [labels])]` of a list."""
-    rows = []
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
-        for row in reader:
-            if not row or (reader.line_num == 1 and not row[0].lower().endswith(SUFFIXES)):
-                continue
-            labels = row[1].strip() if len(row) > 1 else ""
-            if multi_label and len(row) > 1:
-                names = [name.strip() for name in labels.split("|")]
-                rows.append((row[0].strip(), [n for n in names if n not in ("", NONE)]))
-            elif labels:
-                rows.append((row[0].strip(), [labels]))
-            else:
-                raise ValueError(f"{path}, line {reader.line_num}, is not `file,label`: {row}")
-    if not rows:
-        raise ValueError(f"{path} lists no images; a row is `file,label`.")
-    return rows
-
-
-def check_files(path, images, files):
-    """Finds out which files are missing, with one look into each folder.
+def _numbered(path, rows, class_names):
+    """`[(file, [numbers of classes])]` of rows.
 
     Raises:
-        ValueError: any is.
+        ValueError: a label is not among the classes.
     """
-    listings: dict[Path, set[str]] = {}
-    missing = []
-    for file in files:
-        place = images / file
-        if place.parent not in listings:
-            there = place.parent.is_dir()
-            listings[place.parent] = set(os.listdir(place.parent)) if there else set()
-        if place.name not in listings[place.parent]:
-            missing.append(file)
-    if missing:
-        raise ValueError(
-            f"{path} lists {len(missing)} files that are not in {images}, the first of them "
-            f"{missing[0]}."
+    numbers = {name: number for number, name in enumerate(class_names)}
+    for file, names in rows.items():
+        for name in names:
+            if name not in numbers:
+                raise ValueError(
+                    f"{shown(path)} gives {shown(file)} the label {shown(name)!r}, which is "
+                    f"outside the {len(numbers)} classes."
+                )
+    return [(file, [numbers[name] for name in names]) for file, names in rows.items()]
+
+
+def _part(rows, split, class_names, multi_label):
+    """The rows of a part of a single list, in their order; and what to say of them."""
+    if multi_label:
+        return tenth(rows, split), ()
+    of_class: list[list[int]] = [[] for _ in class_names]
+    for place, (_, (label,)) in enumerate(rows):
+        of_class[label].append(place)
+    places = sorted(place for some in of_class for place in tenth(some, split))
+    single = [name for name, some in zip(class_names, of_class, strict=True) if len(some) == 1]
+    return [rows[place] for place in places], single_notes(single)
+
+
+def _held_out_notes(path, split, listed, known):
+    """What to say of a list that is held out: it is another part's, or is learnt from as well."""
+    notes: tuple[str, ...] = ()
+    if PARTS[path.stem.lower()] != split:
+        notes += (f"{shown(path.parent)} has no list for {split}: {path.name} is held out",)
+    both = [file for file in listed.rows if file in known.rows]
+    if both:
+        notes += (
+            f"{len(both):,} of the {len(listed.rows):,} images of {shown(path)} are learnt from as "
+            f"well, the first of them {shown(both[0])}",
         )
+    return notes

@@ -4,102 +4,153 @@ from pathlib import Path
 
 import numpy as np
 
+from training.data.sources.formats import KNOWN, SUFFIXES
+from training.data.sources.layout import AS_CLASSES, layout_of
+from training.data.sources.listing import (
+    PassedOver,
+    entries,
+    identity,
+    images_below,
+    is_folder,
+)
 from training.data.sources.source import file_source
-from training.data.sources.splits import names_of
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
-HELD_OUT = 10  # every tenth image of a class, where the folder is not split
+from training.data.sources.splits import tenth
+from training.data.sources.words import shown, some_of
 
 
-def open_folder(folder, split, *, channels=3):
+def open_folder(folder, split, *, channels=3, splits=True):
     """The images below `folder`, named by the folder they lie in.
 
-    Either `folder/train/CLASS/...` and `folder/validation/CLASS/...` ("val" and "test" will do),
-    or `folder/CLASS/...`; in the latter case the first and then every tenth image of each
-    class, by name, is held out for validation. Classes are those of the training part, sorted.
+    Either `folder/train/CLASS/...` and `folder/validation/CLASS/...` ("training", "val", "valid"
+    and "test" will do, in large or small letters), or `folder/CLASS/...`; in the latter case the
+    first and then every tenth image of each class, by name, is held out for validation, unless it
+    is the only one. Classes are those of the part to learn from, sorted.
+
+    A `test` without any of the classes, as competitions have it, is passed over; without a part
+    for validation, a tenth of the part to learn from is held out. Links to folders are followed,
+    what is hidden is passed over.
 
     Args:
         folder: a path.
-        split: "train" or "validation"; "test" means the same as the latter unless both exist.
+        split: "train" or "validation"; "test" means the same as the latter unless both exist;
+            "all" is all images of a folder that is not divided.
         channels: 3 or 1.
+        splits: whether folders called train, val or test are parts rather than classes.
 
     Returns:
-        A `Source`.
+        A `Source`; its notes say what was passed over.
 
     Raises:
-        ValueError: there is no such folder, no image in it, fewer than two classes, or a class
-            that the training part does not have.
+        ValueError: there is no such folder, no image in it, fewer than two classes, a class that
+            the training part does not have or that belongs to two classes, one whose photos are
+            all of formats that are not read, a folder that cannot be opened or is not clear.
 
     Example:
 
     >>> open_folder("flowers", "train").info["class_names"]
     ('daisy', 'rose')
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder; a folder with one folder a class was expected")
-    here = split_folder(folder, split)
-    whole = here is None
-    here = folder if whole else here
-    training = split_folder(folder, "train") or here
-    class_names = [name for name, _ in classes_of(training)]
-    if len(class_names) < 2:
-        only = f" ({class_names[0]})" if class_names else ""
-        raise ValueError(
-            f"{training} has {len(class_names)} folders with images{only}; at least two classes "
-            "are needed, a folder for each."
-        )
+    layout = layout_of(Path(folder), split, splits)
+    passed = PassedOver()
+    classes = classes_of(layout.training, passed)
+    class_names = [name for name, _ in classes]
+    _check_two(class_names, layout, Path(folder))
+    if layout.here != layout.training:
+        passed = PassedOver()
+        classes = classes_of(layout.here, passed)
     files, labels = [], []
-    for label, paths in labelled(here, training, class_names):
-        if whole:
-            paths = [p for i, p in enumerate(paths) if (i % HELD_OUT == 0) != (split == "train")]
+    for label, paths in labelled(layout, split, classes, class_names):
         files += paths
         labels += [label] * len(paths)
     if not files:
         raise ValueError(
-            f"{here} holds no images for {split!r}; files ending in {', '.join(SUFFIXES)} count."
+            f"{shown(layout.here)} holds no images for {split!r}; files ending in "
+            f"{', '.join(SUFFIXES)} in one folder a class count."
         )
+    single = [name for name, paths in classes if len(paths) == 1] if layout.whole else []
+    notes = (*layout.notes, *single_notes(single), *passed.notes())
     return file_source(
-        str(here), class_names, here, files, np.array(labels, "int64"), channels=channels
+        str(layout.here),
+        class_names,
+        layout.here,
+        files,
+        np.array(labels, "int64"),
+        channels=channels,
+        notes=notes,
     )
 
 
-def labelled(folder, training, class_names):
-    """`(label, [paths within folder])` of each folder in `folder` with images, sorted.
+def _check_two(class_names, layout, folder):
+    """Raises a `ValueError` if there are fewer than two classes."""
+    if len(class_names) >= 2:
+        return
+    only = f" ({shown(class_names[0])})" if class_names else ""
+    taken = f"; it was taken for the part to learn from, and {AS_CLASSES}"
+    raise ValueError(
+        f"{shown(layout.training)} has {len(class_names)} folders with images{only}; at least two "
+        f"classes are needed, a folder for each{taken if layout.training != folder else ''}."
+    )
+
+
+def single_notes(class_names):
+    """What to say of classes with one image, of which none is held out: a tuple of strings."""
+    if not class_names:
+        return ()
+    return (f"the only image is learnt from, and none is held out: {some_of(class_names)}",)
+
+
+def labelled(layout, split, classes, class_names):
+    """`(label, [paths])` of the part `split` of `classes_of` a folder.
 
     Raises:
-        ValueError: one is not named by a class; the message says that classes are those of
-            the folder `training`.
+        ValueError: one is not named by a class; the message says whose the classes are.
     """
     numbers = {name: number for number, name in enumerate(class_names)}
-    for name, paths in classes_of(folder):
+    for name, paths in classes:
         if name not in numbers:
             raise ValueError(
-                f"{folder / name} is a label outside the {len(numbers)} classes, which are those "
-                f"of {training}."
+                f"{shown(layout.here / name)} is a label outside the {len(numbers)} classes, which "
+                f"are those of {shown(layout.training)}."
             )
-        yield numbers[name], paths
+        yield numbers[name], tenth(paths, split) if layout.whole else paths
 
 
-def split_folder(folder, split):
-    """The part of `folder` for a split, None if it is not split so."""
-    for name in names_of(split):
-        if (folder / name).is_dir():
-            return folder / name
-    if any((folder / name).is_dir() for name in names_of("train")):
-        raise ValueError(f"{folder} has a folder for training, but none for {split!r}.")
-    return None
+def classes_of(folder, passed):
+    """The folders in a folder that have images.
 
+    Args:
+        folder: a `Path`.
+        passed: a `PassedOver`, told of what is no image or of no class.
 
-def classes_of(folder):
-    """`(class, [paths within folder])` of each folder in `folder` with images, sorted."""
-    found = []
-    for inside in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
-        paths = sorted(
-            path.relative_to(folder).as_posix()
-            for path in inside.rglob("*")
-            if path.suffix.lower() in SUFFIXES and path.name[0] != "."
-        )
-        if paths:
-            found.append((inside.name, paths))
+    Returns:
+        `[(class, [paths within folder])]`, sorted.
+
+    Raises:
+        ValueError: a folder cannot be opened, belongs to two classes, has a name that is no text,
+            or has only photos of formats that are not read.
+    """
+    found, seen = [], {identity(folder): (None, str(folder))}
+    for entry in entries(folder):
+        if not is_folder(entry):
+            passed.file(entry.path)
+            continue
+        own = PassedOver()
+        paths = images_below(entry.path, own, seen, f"{entry.name}/")
+        if not paths and own.photos():
+            raise ValueError(
+                f"{shown(entry.path)} has no image that is read, but {own.photos()}: convert them "
+                f"to {KNOWN}, or move the folder away."
+            )
+        passed.add(own)
+        if not paths:
+            if not own.folders:
+                passed.folder(entry.path, "which holds no images")
+            continue
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{shown(entry.path)} must be named in UTF-8, as a class is; name it again."
+            ) from None
+        found.append((entry.name, paths))
     return found

@@ -11,7 +11,7 @@ from training.data.sources.idx_files import open_idx
 from training.data.sources.source import array_source
 from training.data.sources.splits import names_of
 from training.data.sources.tfds_sets import PREFIX as TFDS
-from training.data.sources.tfds_sets import SETS, open_tfds
+from training.data.sources.tfds_sets import SETS, is_prepared, open_tfds
 from training.data.sources.tfrecords import open_tfrecord
 
 
@@ -40,7 +40,7 @@ def _tfds(name, data, split, **options):
 # How to open each source: a function of `data`, `split` and those options of `open_source` that
 # are named here; an option that is not given has the function's own default.
 OPENERS: dict[str, tuple[Callable, tuple[str, ...]]] = {
-    "folder": (open_folder, ("channels",)),
+    "folder": (open_folder, ("channels", "splits")),
     "csv": (open_csv, ("channels", "multi_label")),
     "tfrecord": (open_tfrecord, ("channels", "classes")),
     "fashion_mnist": (_fashion_mnist, ("channels",)),
@@ -85,19 +85,22 @@ def open_source(
     multi_label=False,
     count=None,
     size=64,
+    splits=True,
 ):
     """Opens one part of a set of labelled images.
 
     Args:
         spec: one of `SPECS`; see `open_folder`, `open_csv`, `open_tfrecord`, `open_tfds`,
             `open_idx` and `generated_source` for what each expects of `data`.
-        split: "train", "validation" or "test".
+        split: "train", "validation" or "test"; "all" for folders and lists that nobody divided.
         data: a folder, or a CSV file. `fashion_mnist` takes TFDS without it.
         classes: optional, how many there must be; for "generated" how many to make.
         channels: 3 or 1; the set's own if None, 3 for files.
         multi_label: whether an image has any number of classes, for "csv" and "generated".
         count: images to generate, 1024 to learn from and 256 to test if None.
         size: pixels a side of generated images.
+        splits: whether folders called train, val or test are parts of the data rather than
+            classes, for "folder".
 
     Returns:
         A `Source`.
@@ -114,17 +117,42 @@ def open_source(
         raise ValueError(f"`data` must be one of {', '.join(SPECS)}. Received: {spec!r}")
     names_of(split)  # refuses an unknown one
     if spec in WITH_PATH and data is None:
-        raise ValueError(f"--data must say where the images are, as the recipe reads a {spec}.")
+        raise ValueError(why_not_here(spec))
     options = {
         "classes": classes or None,
         "channels": channels or None,
         "multi_label": multi_label,
         "count": count,
         "size": size,
+        "splits": splits,
     }
     opener, taken = OPENERS[spec]
     given = {name: options[name] for name in taken if options[name] is not None}
     return with_classes(opener(data, split, **given), classes)
+
+
+def why_not_here(spec, data=None):
+    """Why a source cannot be opened as it is named, though nothing wrong was said of it.
+
+    Args:
+        spec: as for `open_source`.
+        data: likewise.
+
+    Returns:
+        A sentence: it is nowhere unless told, or would be downloaded first; else None.
+
+    Example:
+
+    >>> why_not_here("folder")
+    '--data must say where the images are, as the recipe reads a folder.'
+    """
+    if spec in WITH_PATH and data is None:
+        return f"--data must say where the images are, as the recipe reads a {spec}."
+    spec = f"{TFDS}{spec}" if spec == "fashion_mnist" and data is None else spec
+    name = spec.removeprefix(TFDS)
+    if spec.startswith(TFDS) and name in SETS and not is_prepared(name, data):
+        return f"{spec} is not on this machine; training downloads and prepares it first."
+    return None
 
 
 def with_classes(source, classes):

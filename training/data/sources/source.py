@@ -6,6 +6,7 @@ the index as their record; streams have the encoded example.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_regionvit.images.decode import with_channels
+from training.data.sources.formats import BY_PILLOW, by_pillow
+from training.data.sources.words import class_summary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Source:
             any order, "name": string (), for messages}. It decodes no image. It fails where the
             data set itself is wrong, such as a label outside the classes, and is called where
             that ends the run.
+        summary: what is in it, in a few words, such as "2 classes: cat 9, dog 11".
+        notes: what a user should know of it before a run, such as what was passed over.
 
     Example:
 
@@ -47,6 +52,8 @@ class Source:
     records: Callable[[Any], Any]
     example_of: Callable[[Any], dict]
     key_of: Callable[[Any], dict]
+    summary: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def class_info(class_names, *, channels, multi_label=False):
@@ -92,7 +99,9 @@ def shuffled_range(count, epoch_seed):
     return tf.data.Dataset.from_tensor_slices(order)
 
 
-def indexed_source(name, class_names, labels, *, channels, image_of, name_of, multi_label=False):
+def indexed_source(
+    name, class_names, labels, *, channels, image_of, name_of, multi_label=False, notes=()
+):
     """A source of labelled images that can be reached in any order.
 
     Args:
@@ -103,6 +112,7 @@ def indexed_source(name, class_names, labels, *, channels, image_of, name_of, mu
         image_of: function of an index, gives an image as `Source.example_of` has it.
         name_of: function of an index, gives a string scalar.
         multi_label: whether an image may have any number of classes.
+        notes: see `Source`.
 
     Returns:
         A `Source`, whose full permutation changes with every seed.
@@ -110,9 +120,12 @@ def indexed_source(name, class_names, labels, *, channels, image_of, name_of, mu
     Raises:
         ValueError: a label is outside the classes.
     """
-    count = len(labels)
-    if not multi_label:
-        check_labels(np.asarray(labels), len(class_names), name_of)
+    count, labels = len(labels), np.asarray(labels)
+    if multi_label:
+        counts = labels.sum(0)
+    else:
+        check_labels(labels, len(class_names), name_of)
+        counts = np.bincount(labels, minlength=len(class_names))
     labels = tf.constant(labels, tf.float32 if multi_label else tf.int64)
     return Source(
         name=name,
@@ -121,6 +134,8 @@ def indexed_source(name, class_names, labels, *, channels, image_of, name_of, mu
         records=lambda epoch_seed: shuffled_range(count, epoch_seed),
         example_of=lambda index: {"image": image_of(index), "label": tf.gather(labels, index)},
         key_of=lambda index: {"index": index, "name": name_of(index)},
+        summary=class_summary(class_names, counts),
+        notes=tuple(notes),
     )
 
 
@@ -177,17 +192,20 @@ def array_source(name, class_names, images, labels, *, channels=None):
     )
 
 
-def file_source(name, class_names, folder, files, labels, *, channels=3, multi_label=False):
+def file_source(
+    name, class_names, folder, files, labels, *, channels=3, multi_label=False, notes=()
+):
     """A source of image files, read one at a time.
 
     Args:
         name: what to call it.
         class_names: one string a class.
         folder: where the files are.
-        files: their paths within `folder`, strings.
+        files: their paths within `folder`, or absolute ones, strings.
         labels: int64 (N,), or float32 (N, classes) with `multi_label`.
         channels: 3 or 1.
         multi_label: whether an image may have any number of classes.
+        notes: see `Source`.
 
     Returns:
         A `Source`; the name of an image is its path.
@@ -195,21 +213,49 @@ def file_source(name, class_names, folder, files, labels, *, channels=3, multi_l
     Raises:
         ValueError: a label is outside the classes.
     """
-    names = tf.constant(files)
-    folder = str(folder) + "/"
+    prefix = f"{folder}/"
+    if any(map(os.path.isabs, files)):
+        files, prefix = [os.path.join(folder, file) for file in files], ""
+    names, before = tf.constant([os.fsencode(file) for file in files]), os.fsencode(prefix)
 
     def name_of(index):
-        return folder + tf.gather(names, index)
+        return before + tf.gather(names, index)
 
     return indexed_source(
         name,
         class_names,
         labels,
         channels=channels,
-        image_of=lambda index: tf.io.read_file(name_of(index)),
+        image_of=reader_of(files, name_of),
         name_of=name_of,
         multi_label=multi_label,
+        notes=notes,
     )
+
+
+def reader_of(files, name_of):
+    """A function of an index that gives the bytes of a file, as `decode_image` takes them.
+
+    Args:
+        files: names of the files, strings; their ends say which of them Pillow reads.
+        name_of: function of an index, gives the path, a string scalar.
+    """
+
+    def read(index):
+        return tf.io.read_file(name_of(index))
+
+    of_pillow = [file.lower().endswith(BY_PILLOW) for file in files]
+    if not any(of_pillow):
+        return read
+    of_pillow = tf.constant(of_pillow)
+
+    def read_any(index):
+        encoded = read(index)
+        return tf.cond(
+            tf.gather(of_pillow, index), lambda: by_pillow(encoded), lambda: tf.identity(encoded)
+        )
+
+    return read_any
 
 
 def multi_hot(labels, classes):

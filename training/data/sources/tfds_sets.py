@@ -1,9 +1,11 @@
 """Sets that TensorFlow Datasets knows, read from the TFRecord files that it prepares."""
 
+from pathlib import Path
+
 import tensorflow as tf
 
 from training.data.sources.splits import names_of
-from training.data.sources.tfrecords import WINDOW, stream_source
+from training.data.sources.tfrecords import WINDOW, damaged_record, stream_source
 
 PREFIX = "tfds:"
 # ReaL gives an image of ImageNet's validation split every label that fits it, or none.
@@ -64,8 +66,9 @@ def open_tfds(name, split, *, data=None, channels=None, window=WINDOW):
         f"{PREFIX}{name} {found}",
         classes.names,
         splits[found].filepaths,
-        splits[found].num_examples,
+        splits[found].shard_lengths,
         parser(features, key, classes.num_classes if several else None),
+        damaged_record(["image"], [key]),
         channels=channels or features["image"].shape[-1],
         multi_label=several,
         window=window,
@@ -99,6 +102,27 @@ def parser(features, key, classes=None):
         return {"image": example["image"], "label": label}
 
     return parse
+
+
+def is_prepared(name, data=None):
+    """Whether a set is on this machine; nothing is fetched to find out.
+
+    Args:
+        name: one of `SETS`.
+        data: TFDS' data folder, its usual ones if None.
+
+    Example:
+
+    >>> is_prepared("cifar10", "/no/folder")
+    False
+    """
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.utils import file_utils
+
+    folders = file_utils.list_data_dirs(given_data_dir=data)
+    if not any(Path(folder, name).is_dir() for folder in folders):
+        return False  # the builder of such a set asks the network about it
+    return tfds.builder(name, data_dir=data, file_format="tfrecord").is_prepared()
 
 
 def prepare(builder):

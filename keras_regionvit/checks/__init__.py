@@ -1,0 +1,1 @@
+"""What arguments must be: `kinds` of values, and those of `models` together."""
