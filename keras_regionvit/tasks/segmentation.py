@@ -7,6 +7,8 @@ import keras
 from keras import ops
 
 from keras_regionvit.backbone import IMAGE
+from keras_regionvit.checks.kinds import flag, positive_integer, rate
+from keras_regionvit.tasks.configuration import config_of, model_of
 from keras_regionvit.tasks.fpn import WIDTH, feature_pyramid, pyramid_of
 from keras_regionvit.tasks.inputs import PixelNormalization
 
@@ -61,13 +63,12 @@ class SemanticFPN(keras.Model):
         name="semantic_fpn",
     ):
         settings = {
-            "num_classes": num_classes,
-            "include_preprocessing": include_preprocessing,
-            "dropout_rate": dropout_rate,
-            "width": width,
-            "head_width": head_width,
+            "num_classes": positive_integer("num_classes", num_classes),
+            "include_preprocessing": flag("include_preprocessing", include_preprocessing),
+            "dropout_rate": rate("dropout_rate", dropout_rate),
+            "width": positive_integer("width", width),
+            "head_width": positive_integer("head_width", head_width),
         }
-        _check(settings)
         policy = getattr(backbone, "policy", None) or backbone.dtype_policy
         pyramid = pyramid_of(backbone, FIRST)
         image = keras.Input(pyramid.input.shape[1:], name=IMAGE)
@@ -80,7 +81,7 @@ class SemanticFPN(keras.Model):
             x = keras.layers.SpatialDropout2D(dropout_rate, dtype=policy, name="dropout")(x)
         normal = keras.initializers.RandomNormal(stddev=0.01)
         x = keras.layers.Conv2D(
-            num_classes, 1, kernel_initializer=normal, dtype="float32", name=LOGITS
+            settings["num_classes"], 1, kernel_initializer=normal, dtype="float32", name=LOGITS
         )(x)
         x = ResizeAs(dtype="float32", name="segmentation")([x, image])
         super().__init__(image, x, name=name)
@@ -93,14 +94,12 @@ class SemanticFPN(keras.Model):
 
     def get_config(self):
         """The arguments of the constructor."""
-        backbone = keras.saving.serialize_keras_object(self.backbone)
-        return {"backbone": backbone, **dict(self._settings), "name": self.name}
+        return config_of(self, self._settings)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The segmenter that `get_config` described."""
-        backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
-        return cls(**{**config, "backbone": backbone})
+        return model_of(cls, config, custom_objects)
 
 
 def _fused(levels, width, policy):
@@ -197,15 +196,3 @@ def _bilinear(maps, height, width):
 
         return ops.cast(tf.image.resize(maps, (height, width)), maps.dtype)
     return ops.image.resize(maps, (height, width), interpolation="bilinear")
-
-
-def _check(settings):
-    """Raises a `ValueError` for a setting out of range."""
-    for name in ("num_classes", "width", "head_width"):
-        if not (isinstance(settings[name], int) and settings[name] > 0):
-            raise ValueError(
-                f"`{name}` must be a positive integer. Received: {name}={settings[name]!r}"
-            )
-    rate = settings["dropout_rate"]
-    if not (isinstance(rate, (int, float)) and 0 <= rate < 1):
-        raise ValueError(f"`dropout_rate` must lie in [0, 1). Received: dropout_rate={rate!r}")

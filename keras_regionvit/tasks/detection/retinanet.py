@@ -7,6 +7,8 @@ import keras
 from keras import ops
 
 from keras_regionvit.backbone import IMAGE
+from keras_regionvit.checks.kinds import flag, positive_integer, rate
+from keras_regionvit.tasks.configuration import config_of, model_of
 from keras_regionvit.tasks.detection import boxes as box_ops
 from keras_regionvit.tasks.detection.anchors import OCTAVES, RATIOS, level_anchors, retinanet_sizes
 from keras_regionvit.tasks.detection.decoding import RetinaNetDecoder
@@ -19,6 +21,7 @@ from keras_regionvit.tasks.inputs import PadToMultiple, PixelNormalization
 FIRST, LAST = 3, 7
 LEVELS = tuple(range(FIRST, LAST + 1))
 BACKGROUND_BELOW, OBJECT_FROM = 0.4, 0.5  # intersections over union of anchors
+DECODING = ("score_threshold", "iou_threshold", "max_detections", "candidates")
 NORMALIZATION = "pixel_normalization"
 
 
@@ -77,15 +80,14 @@ class RetinaNet(keras.Model):
         name="retinanet",
     ):
         settings = {
-            "num_classes": num_classes,
-            "include_preprocessing": include_preprocessing,
-            "score_threshold": score_threshold,
-            "iou_threshold": iou_threshold,
-            "max_detections": max_detections,
-            "candidates": candidates,
-            "width": width,
+            "num_classes": positive_integer("num_classes", num_classes),
+            "include_preprocessing": flag("include_preprocessing", include_preprocessing),
+            "score_threshold": rate("score_threshold", score_threshold),
+            "iou_threshold": rate("iou_threshold", iou_threshold),
+            "max_detections": positive_integer("max_detections", max_detections),
+            "candidates": positive_integer("candidates", candidates),
+            "width": positive_integer("width", width),
         }
-        _check(settings)
         policy = getattr(backbone, "policy", None) or backbone.dtype_policy
         pyramid = pyramid_of(backbone, FIRST)
         image = keras.Input(pyramid.input.shape[1:], name=IMAGE)
@@ -97,14 +99,10 @@ class RetinaNet(keras.Model):
         levels = feature_pyramid(maps, width, policy)
         levels |= coarser_levels(maps["P5"], width, policy)
         per_place = len(OCTAVES) * len(RATIOS)
-        outputs = retinanet_head(levels, num_classes, per_place, width, policy)
+        outputs = retinanet_head(levels, settings["num_classes"], per_place, width, policy)
         decoder = RetinaNetDecoder(
             LEVELS,
-            num_classes,
-            score_threshold,
-            iou_threshold,
-            max_detections,
-            candidates,
+            *(settings[key] for key in ("num_classes", *DECODING)),
             name="detections",
         )
         super().__init__(image, decoder({"image": image, **outputs}), name=name)
@@ -171,14 +169,12 @@ class RetinaNet(keras.Model):
 
     def get_config(self):
         """The arguments of the constructor."""
-        backbone = keras.saving.serialize_keras_object(self.backbone)
-        return {"backbone": backbone, **dict(self._settings), "name": self.name}
+        return config_of(self, self._settings)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The detector that `get_config` described."""
-        backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
-        return cls(**{**config, "backbone": backbone})
+        return model_of(cls, config, custom_objects)
 
 
 def retinanet_losses(boxes, labels, outputs, num_classes):
@@ -227,17 +223,3 @@ def _flat(outputs, num_classes):
         ops.concatenate(logits, axis=1),
         ops.concatenate(deltas, axis=1),
     )
-
-
-def _check(settings):
-    """Raises a `ValueError` for a setting out of range."""
-    for name in ("num_classes", "max_detections", "candidates", "width"):
-        if not (isinstance(settings[name], int) and settings[name] > 0):
-            raise ValueError(
-                f"`{name}` must be a positive integer. Received: {name}={settings[name]!r}"
-            )
-    for name in ("score_threshold", "iou_threshold"):
-        if not (isinstance(settings[name], (int, float)) and 0 <= settings[name] <= 1):
-            raise ValueError(
-                f"`{name}` must lie between 0 and 1. Received: {name}={settings[name]!r}"
-            )

@@ -175,6 +175,19 @@ def test_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(other(image)["scores"], model(image)["scores"])
 
 
+def test_what_is_frozen_stays_frozen_in_a_file(tmp_path):
+    backbone = RegionViTBackbone((8, 16, 32, 64), (1, 1, 1, 1), window_size=2)
+    model = RetinaNet(backbone, np.int64(3), width=16)
+    model.backbone.trainable = False
+    model.backbone.get_layer("stage4").trainable = True
+    model.get_layer("box_deltas").trainable = False
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    learn = [v.path for v in model.trainable_variables]
+    assert [v.path for v in loaded.trainable_variables] == learn
+    assert 0 < len(learn) < len(RetinaNet(conv_backbone(), 3).trainable_variables) + 60
+
+
 def test_a_frozen_backbone_stays_as_it_is():
     model = detector()
     model.backbone.trainable = False
