@@ -41,21 +41,52 @@ def evaluation_batch(encoded, preprocessing, at_least=0):
     array([ True, False])
     """
     size, channels = preprocessing.size, preprocessing.channels
+
+    def make(image):
+        return (crop_and_normalize(with_channels(image, channels), preprocessing),)
+
+    specs = (tf.TensorSpec((size, size, channels), tf.float32),)
+    (images,), valid = decoded_batch(encoded, make, specs, preprocessing.max_pixels, at_least)
+    return images, valid
+
+
+def decoded_batch(encoded, make, specs, max_pixels, at_least=0):
+    """What is made of encoded images; zeros of those that cannot be read.
+
+    Args:
+        encoded: string (B,): JPEG, PNG, GIF (its first frame) or BMP.
+        make: function of an image, uint8 (H, W, 3), that gives a tuple of tensors.
+        specs: the `tf.TensorSpec` of each of them.
+        max_pixels: as for `decode_image`.
+        at_least: how many rows to return at least; rows of zeros are added.
+
+    Returns:
+        `(made, valid)`: a tuple of tensors with a row for each image, and bool (B,), false for an
+        image that `decode_image` refuses.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run, if `encoded` is not of rank 1.
+
+    Example:
+
+    >>> specs = (tf.TensorSpec((3,), tf.int32),)
+    >>> (shapes,), valid = decoded_batch(encoded, lambda image: (tf.shape(image),), specs, 10**8)
+    """
     encoded = tf.ensure_shape(encoded, (None,))
     count = tf.size(encoded)
-    encoded = _harmless(encoded, preprocessing.max_pixels)
-    decoded = iter(_decoded(encoded, preprocessing.max_pixels))
-    done = tf.TensorArray(
-        tf.float32, size=tf.maximum(count, at_least), element_shape=(size, size, channels)
-    )
+    encoded = _harmless(encoded, max_pixels)
+    decoded = iter(_decoded(encoded, max_pixels))
+    rows = tf.maximum(count, at_least)
+    done = tuple(tf.TensorArray(x.dtype, size=rows, element_shape=x.shape) for x in specs)
 
     def step(_, done, valid):
         following = decoded.get_next_as_optional()
 
         def add():
             index, image = following.get_value()
-            image, fine = _finished(encoded[index], image, preprocessing)
-            return done.write(index, image), tf.tensor_scatter_nd_update(valid, [[index]], [fine])
+            made, fine = _finished(encoded[index], image, make)
+            written = tuple(x.write(index, y) for x, y in zip(done, made, strict=True))
+            return written, tf.tensor_scatter_nd_update(valid, [[index]], [fine])
 
         more = following.has_value()
         return more, *tf.cond(more, add, lambda: (done, valid))
@@ -66,15 +97,18 @@ def evaluation_batch(encoded, preprocessing, at_least=0):
         (True, done, tf.zeros((count,), tf.bool)),
         parallel_iterations=AT_ONCE,
     )
-    return tf.ensure_shape(done.stack(), (None, size, size, channels)), valid
+    stacked = (
+        tf.ensure_shape(x.stack(), (None, *y.shape)) for x, y in zip(done, specs, strict=True)
+    )
+    return tuple(stacked), valid
 
 
-def _finished(encoded, image, preprocessing):
-    """One image after decoding, and whether it is complete; zeros if not."""
+def _finished(encoded, image, make):
+    """What is made of one image after decoding, and whether it is complete; zeros if not."""
     image.set_shape((None, None, 3))
     image, complete = as_pillow(encoded, image)
-    image = crop_and_normalize(with_channels(image, preprocessing.channels), preprocessing)
-    return tf.where(complete, image, 0.0), complete
+    made = (tf.where(complete, x, tf.zeros_like(x)) for x in make(image))
+    return tuple(made), complete
 
 
 def _decoded(encoded, max_pixels):

@@ -192,7 +192,7 @@ class _Part:
 
         inputs = tf.nest.map_structure(lambda x: keras.KerasTensor(x.shape, x.dtype.name), inputs)
         with tf.Graph().as_default():
-            outputs = self.model.compute_output_spec(inputs)
+            outputs = self.model.compute_output_spec(inputs, training=True)
             return list(self.sums(zeros(targets), zeros(outputs))[1])
 
 

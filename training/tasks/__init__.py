@@ -2,7 +2,12 @@
 
 import importlib
 
-TASKS = {"classification": "Classification"}  # module of this package: its class
+# module of this package: its class
+TASKS = {
+    "classification": "Classification",
+    "detection": "Detection",
+    "segmentation": "Segmentation",
+}
 
 
 def open_task(recipe):

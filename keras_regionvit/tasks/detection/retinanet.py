@@ -133,6 +133,12 @@ class RetinaNet(keras.Model):
             return self._network(inputs, training=True)
         return super().call(inputs, training=training, mask=mask)
 
+    def compute_output_spec(self, inputs, training=None, mask=None):
+        """The shapes of what `call` gives."""
+        if training:
+            return self._network.__self__.compute_output_spec(inputs)
+        return super().compute_output_spec(inputs, training=training, mask=mask)
+
     def losses_of(self, boxes, labels, outputs):
         """The losses of a batch, not divided yet.
 

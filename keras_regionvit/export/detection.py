@@ -1,0 +1,95 @@
+"""Detectors as SavedModels: encoded images to boxes in their own pixels.
+
+B: images; D: detections of an image; S: side of the canvas; C: channels.
+"""
+
+import tensorflow as tf
+
+from keras_regionvit.export.dense import (
+    bytes_spec,
+    canvases,
+    images_spec,
+    traced,
+    write_saved_model,
+)
+from keras_regionvit.images.decode import MAX_PIXELS
+
+
+def export_detector(
+    model,
+    path,
+    labels=None,
+    *,
+    size,
+    fill=(0.0, 0.0, 0.0),
+    keep_aspect=True,
+    max_pixels=MAX_PIXELS,
+    card=None,
+):
+    """Writes the SavedModel of a detector, whole or not at all.
+
+    Its signatures are `serving_default` of `image_bytes`, string (B,): JPEG, PNG, GIF (the first
+    frame) or BMP; and `predict_pixels` of `images`, float32 (B, S, S, C) on 0..255. Both give
+    `boxes` float32 (B, D, 4), xyxy in pixels of the image as sent; `scores` float32, `classes`
+    int32 and `labels` string (B, D); and `count` int32 (B,): what follows is zeros, -1 and empty.
+    `serving_default` also gives `valid` bool (B,): an image that cannot be read has no detections,
+    and changes nothing for the others.
+
+    Args:
+        model: a `keras_regionvit.RetinaNet` that normalises by itself.
+        path: the folder to make, which must not exist yet; its parents are made.
+        labels: optional names of the classes; without, these are named by their numbers.
+        size: S, that images are resized to fit.
+        fill: C numbers on 0..255, the colour beside an image, the mean that the model subtracts.
+        keep_aspect: whether rows and columns are scaled alike; else an image fills the canvas.
+        max_pixels: larger images are not decoded.
+        card: optional dict of plain data to add to the card, such as `recipe` and `metrics`.
+
+    Raises:
+        ValueError: `path` exists.
+        OSError: the folder cannot be written.
+
+    Example:
+
+    >>> export_detector(detector, "garments/1", names, size=640)
+    >>> serve = tf.saved_model.load("garments/1").signatures["serving_default"]
+    >>> serve(image_bytes=tf.constant([open("photo.jpg", "rb").read()]))["boxes"]
+    """
+    names = [*(labels or map(str, range(model.num_classes))), ""]  # the last one after `count`
+    names = tf.constant(names)
+
+    def named(found):
+        return {**found, "labels": tf.gather(names, found["classes"] % len(names))}
+
+    def of_pixels(images):
+        return named(model(images, training=False))
+
+    def of_bytes(image_bytes):
+        images, sides, whole, valid = canvases(image_bytes, size, fill, keep_aspect, max_pixels)
+        found = model(images, training=False)
+        return {**named(_in_own_pixels(found, sides, whole, valid)), "valid": valid}
+
+    functions = {
+        "serving_default": traced(of_bytes, bytes_spec()),
+        "predict_pixels": traced(of_pixels, images_spec(model)),
+    }
+    about = {"canvas": {"size": size, "fill": list(fill), "keep_aspect": keep_aspect}}
+    write_saved_model(model, path, functions, labels, size, {**about, **(card or {})})
+
+
+def _in_own_pixels(found, sides, whole, valid):
+    """Detections on canvases as those of their images, none for an image that is not valid."""
+    found = {name: value[: tf.size(valid)] for name, value in found.items()}
+    # (rows, columns) to (x, y, x, y)
+    xyxy = [1, 0, 1, 0]
+    sides = tf.gather(tf.cast(sides[: tf.size(valid)], tf.float32), xyxy, axis=1)[:, None]
+    whole = tf.gather(tf.cast(whole[: tf.size(valid)], tf.float32), xyxy, axis=1)[:, None]
+    boxes = tf.minimum(tf.math.divide_no_nan(found["boxes"] * sides, whole), sides)
+    count = tf.where(valid, found["count"], 0)
+    real = tf.range(found["scores"].shape[1]) < count[:, None]
+    return {
+        "boxes": tf.where(real[..., None], boxes, 0.0),
+        "scores": tf.where(real, found["scores"], 0.0),
+        "classes": tf.where(real, found["classes"], -1),
+        "count": count,
+    }

@@ -1,0 +1,82 @@
+"""Recipes of object detection: one module each, and the section that they share."""
+
+import dataclasses
+
+from training.recipes.dense import check_dense
+from training.recipes.schema import Recipe
+from training.recipes.sections import Section
+from training.recipes.settings import Amount, Count, Share, Size
+
+
+@dataclasses.dataclass(frozen=True)
+class Detection(Section):
+    """How objects are found.
+
+    Attributes:
+        classes: number of classes; 0 means as many as the data has.
+        max_objects: most objects of an image; data with more are refused.
+        min_visible: share of an object that must show for it to be learnt, after cuts.
+        keep_aspect: whether rows and columns of an image are scaled alike; else it fills the
+            canvas of `data.image_size`.
+        least_scale: least factor on an image's size in training.
+        greatest_scale: greatest factor; of what exceeds the canvas a random part shows.
+        width: channels of the pyramid and the head.
+        score_threshold: what a detection's score must exceed.
+        iou_threshold: of two detections of a class that share more the better stays.
+        max_detections: detections of an image at most.
+    """
+
+    classes: Count = 0
+    max_objects: Size = 100
+    min_visible: Share = 0.3
+    keep_aspect: bool = True
+    least_scale: Amount = 1.0
+    greatest_scale: Amount = 1.0
+    width: Size = 256
+    score_threshold: Share = 0.05
+    iou_threshold: Share = 0.5
+    max_detections: Size = 100
+
+    def check(self):
+        """Checks that the scales are in order."""
+        self.require(self.least_scale > 0, "least_scale", "above 0")
+        wanted = f"at least `detection.least_scale`, {self.least_scale}"
+        self.require(self.greatest_scale >= self.least_scale, "greatest_scale", wanted)
+        for name in ("score_threshold", "iou_threshold"):
+            self.require(getattr(self, name) < 1, name, "below 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectionRecipe(Recipe):
+    """A recipe that finds objects, with the section `detection`.
+
+    Example:
+
+    >>> DetectionRecipe("mine", Data("coco", image_size=640), augment=Augment(**NOT_DENSE))
+    """
+
+    task = "detection"
+
+    detection: Detection = dataclasses.field(default_factory=Detection)
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_dense(self)
+
+
+# For --smoke: a tiny model that learns from the composed set.
+SMOKE = {
+    "data.source": "composed",
+    "data.image_size": 64,
+    "data.images": 32,
+    "data.batch_size": 8,
+    "model.variant": "",
+    "model.embed_dims": (8, 16, 32, 64),
+    "model.depths": (1, 1, 1, 1),
+    "model.window_size": (2, 2, 2, 2),
+    "model.weights": "",
+    "model.needs_weights": False,
+    "schedule.epochs": 2,
+    "detection.classes": 0,
+    "detection.width": 16,
+}

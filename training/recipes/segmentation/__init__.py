@@ -1,0 +1,76 @@
+"""Recipes of semantic segmentation: one module each, and the section that they share."""
+
+import dataclasses
+
+from training.recipes.dense import check_dense
+from training.recipes.schema import Recipe
+from training.recipes.sections import Section
+from training.recipes.settings import Amount, Count, Share, Size
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmentation(Section):
+    """How pixels are told apart.
+
+    Attributes:
+        classes: number of classes; 0 means as many as the data has.
+        keep_aspect: whether rows and columns of an image are scaled alike; else it fills the
+            canvas of `data.image_size`.
+        least_scale: least factor on an image's size in training.
+        greatest_scale: greatest factor; of what exceeds the canvas a random part shows.
+        width: channels of the pyramid.
+        head_width: channels of the head.
+        dropout_rate: of whole channels before the last convolution.
+    """
+
+    classes: Count = 0
+    keep_aspect: bool = True
+    least_scale: Amount = 1.0
+    greatest_scale: Amount = 1.0
+    width: Size = 256
+    head_width: Size = 128
+    dropout_rate: Share = 0.1
+
+    def check(self):
+        """Checks that the scales are in order."""
+        self.require(self.least_scale > 0, "least_scale", "above 0")
+        wanted = f"at least `segmentation.least_scale`, {self.least_scale}"
+        self.require(self.greatest_scale >= self.least_scale, "greatest_scale", wanted)
+        self.require(self.dropout_rate < 1, "dropout_rate", "below 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationRecipe(Recipe):
+    """A recipe that gives each pixel a class, with the section `segmentation`.
+
+    Example:
+
+    >>> SegmentationRecipe("mine", Data("masks", image_size=512), augment=Augment(**NOT_DENSE))
+    """
+
+    task = "segmentation"
+
+    segmentation: Segmentation = dataclasses.field(default_factory=Segmentation)
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_dense(self)
+
+
+# For --smoke: a tiny model that learns from the composed set.
+SMOKE = {
+    "data.source": "composed",
+    "data.image_size": 64,
+    "data.images": 32,
+    "data.batch_size": 8,
+    "model.variant": "",
+    "model.embed_dims": (8, 16, 32, 64),
+    "model.depths": (1, 1, 1, 1),
+    "model.window_size": (2, 2, 2, 2),
+    "model.weights": "",
+    "model.needs_weights": False,
+    "schedule.epochs": 2,
+    "segmentation.classes": 0,
+    "segmentation.width": 16,
+    "segmentation.head_width": 8,
+}

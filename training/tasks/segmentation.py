@@ -1,0 +1,150 @@
+"""Semantic segmentation: images to a class for each pixel.
+
+B images; S: side of the canvas; K: classes.
+"""
+
+import csv
+
+import numpy as np
+import tensorflow as tf
+
+from keras_regionvit import SemanticFPN, visualize
+from keras_regionvit.export.segmentation import export_segmenter
+from keras_regionvit.files import replacing
+from training.data.inputs import eval_batches
+from training.data.sources import open_segmentation_source
+from training.evaluators.mean_iou import MeanIoUEvaluator
+from training.tasks.classification import build_backbone, lines
+from training.tasks.dense import DenseTask
+
+NO_CLASS = 255
+SHOWN = 8  # images that are drawn at the end of a run
+
+
+class Segmentation(DenseTask):
+    """Images to classes of pixels. An example is `{"image", "mask"}`.
+
+    Inputs are images float32 (B, S, S, channels) on a canvas, targets `{"mask": int32 (B, S, S)}`,
+    255 for what has no class, outputs logits (B, S, S, K).
+
+    Example:
+
+    >>> task = Segmentation(recipe)
+    >>> task.build_model(task.open_split("train").info)
+    """
+
+    def open_split(self, split, data=None):
+        """Opens one part of the images."""
+        settings, own = self.recipe.data, self.own
+        source = open_segmentation_source(
+            settings.source, split, data=data, count=settings.images or None
+        )
+        classes = len(source.info["class_names"])
+        if own.classes and own.classes != classes:
+            raise ValueError(
+                f"`segmentation.classes` must be {classes}, as many as {source.name} has. "
+                f"Received: {own.classes}"
+            )
+        return source
+
+    def assumed_info(self):
+        """As many classes as the recipe says, else ADE20K's."""
+        return {"class_names": tuple(map(str, range(self.own.classes or 150)))}
+
+    def build_model(self, info, preprocessing=False):
+        """A `SemanticFPN` on the recipe's backbone."""
+        own = self.own
+        return SemanticFPN(
+            build_backbone(self.recipe),
+            len(info["class_names"]),
+            include_preprocessing=preprocessing,
+            dropout_rate=own.dropout_rate,
+            width=own.width,
+            head_width=own.head_width,
+            name=self.recipe.name,
+        )
+
+    def specs(self, info):
+        """An image (S, S, channels) and its mask (S, S)."""
+        size = self.recipe.data.image_size
+        image = tf.TensorSpec((size, size, self.recipe.data.channels), tf.float32)
+        return image, {"mask": tf.TensorSpec((size, size), tf.int32)}
+
+    def preparation(self, info, training):
+        """The image on its canvas, its mask moved along."""
+        canvas_of, size = self.canvas_of(training), self.recipe.data.image_size
+
+        def prepare(example, seed):
+            image, placement = canvas_of(example["image"], seed)
+            mask = placement.mask(example["mask"], fill=NO_CLASS)
+            return image, {"mask": tf.ensure_shape(tf.cast(mask, tf.int32), (size, size))}
+
+        return prepare
+
+    def loss(self, targets, outputs):
+        """Cross entropy, divided by the pixels of the global batch that have a class."""
+        mask, logits = targets["mask"], tf.cast(outputs, tf.float32)
+        real = mask != NO_CLASS
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(real, mask, 0), logits)
+        total = tf.reduce_sum(tf.where(real, losses, 0.0))
+        return {"loss": total}, tf.reduce_sum(tf.cast(real, tf.float32))
+
+    def metrics(self, targets, outputs):
+        """How many pixels are right."""
+        found = tf.argmax(outputs, axis=-1, output_type=tf.int32)
+        return {"pixel_accuracy": tf.reduce_sum(tf.cast(found == targets["mask"], tf.float32))}
+
+    def evaluator(self, info):
+        """A `MeanIoUEvaluator`."""
+        return MeanIoUEvaluator(info["class_names"])
+
+    def serve(self, model, info, folder):
+        """Writes the SavedModel: encoded images to masks of their size."""
+        data = self.recipe.data
+        export_segmenter(
+            model,
+            folder,
+            labels=lines(info["class_names"]),
+            size=data.image_size,
+            fill=data.mean,
+            keep_aspect=self.own.keep_aspect,
+        )
+
+    def draw(self, model, source, folder, **options):
+        """Writes a table of the classes, and draws masks beside the truth for some images."""
+        evaluator, shown = self.evaluator(source.info), []
+        data = self.recipe.data
+        for images, targets in eval_batches(self, source, **options):
+            outputs = model(images, training=False)
+            evaluator.update(*evaluator.measure(targets, outputs, tf.ones(len(images))))
+            for i in range(min(len(images), SHOWN - len(shown))):
+                pixels = np.asarray(images[i]) * np.array(data.std) + np.array(data.mean)
+                pixels = np.clip(np.rint(pixels), 0, 255).astype("uint8")
+                found = np.argmax(outputs[i], axis=-1)
+                shown.append((pixels, found, np.asarray(targets["mask"][i])))
+        names = source.info["class_names"]
+        with (
+            replacing(folder / "classes.csv") as aside,
+            open(aside, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(["class", "iou", "accuracy", "pixels"])
+            writer.writerows(evaluator.table())
+        images, found, truth = zip(*shown, strict=True)
+        visualize.plot_masks(images, found, names, folder / "masks.png", truth=truth)
+
+    def finish(self, run):
+        """Draws what the exported epoch sees."""
+        self.draw(run.trained, run.inputs.held_out, run.folder, skip_corrupt=run.plan.skip_corrupt)
+        return {}
+
+    def shown(self, metrics):
+        """The metrics in percent."""
+        known = {"mean_iou": "mIoU", "pixel_accuracy": "pixel accuracy"}
+        return ", ".join(
+            f"{word} {metrics[key]:.1%}" for key, word in known.items() if key in metrics
+        )
+
+    def next_step(self, folder):
+        """Where the masks and the SavedModel are."""
+        return f"Masks: {folder}/masks.png; to serve: {folder}/saved_model"
