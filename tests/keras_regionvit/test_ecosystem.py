@@ -41,3 +41,24 @@ def test_deeplab_of_keras_hub():
     segmenter = keras_hub.models.DeepLabV3ImageSegmenter(backbone, num_classes=4)
     images = np.random.default_rng(0).standard_normal((1, 64, 96, 3)).astype("float32")
     assert segmenter(images).shape == (1, 64, 96, 4)
+
+
+@pytest.mark.parametrize("kind", ["RetinaNet", "SemanticFPN"])
+def test_dense_models_on_a_backbone_of_keras_hub(kind, tmp_path):
+    keras_hub = pytest.importorskip("keras_hub")
+    backbone = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64, 8, 8, 8],
+        stackwise_num_blocks=[1, 1, 1, 1],
+        stackwise_num_strides=[1, 2, 2, 2],
+        block_type="basic_block",
+        image_shape=(None, None, 3),
+    )
+    model = getattr(keras_regionvit, kind)(backbone, 4, width=16)
+    images = np.random.default_rng(0).standard_normal((1, 64, 96, 3)).astype("float32")
+    found = model(images)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")(images)
+    for a, b in zip(keras.tree.flatten(found), keras.tree.flatten(loaded), strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
