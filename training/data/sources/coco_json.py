@@ -1,0 +1,262 @@
+"""Images with boxes in COCO's JSON: COCO's own folders, those of other tools, a single file."""
+
+import dataclasses
+import json
+import math
+import os
+from pathlib import Path
+
+from training.data.sources.coco_layout import find
+from training.data.sources.dense import detection_source, objects_of
+from training.data.sources.photos import box_notes, check_there, clipped, known_sizes
+from training.data.sources.splits import tenth
+from training.data.sources.words import shown
+
+LARGEST_ID = 2**53  # what every reader of JSON keeps
+
+
+def open_coco(data, split, *, images=None):
+    """Images and objects of a COCO file.
+
+    `data` is a file, or a folder with one of
+
+    - `annotations/instances_train*.json` and `instances_val*.json`, the images in `train*/`
+      and `val*/`, as COCO has it;
+    - `train.json` and `val.json`, in it or in `annotations/`;
+    - `train/_annotations.coco.json` and the like, images beside it, as Roboflow has it;
+    - `annotations.json`, `_annotations.coco.json` or one other JSON file. Of such a file, and
+      where none is for validation, the first and then every tenth image is held out.
+
+    Categories in the order of their ids are the labels from 0. Images without objects are kept, and
+    so are crowds (`iscrowd`). The area of an object is `area`; that of its box where it is missing
+    or 0. An annotation's own id is not used, so that it may be 0 or missing.
+
+    Counted in the notes: boxes that reach out of their image, which are cut; boxes of no area or
+    outside of it, inverted ones too, and annotations of images that are not listed, which are
+    left out.
+
+    Args:
+        data: a path.
+        split: "train", "validation" or "test"; "all" for the whole of a single file.
+        images: optional folder of the images; else they are looked for beside the file, and
+            in the folders that are called as a part.
+
+    Returns:
+        A `Source`, see `detection_source`.
+
+    Raises:
+        ValueError: there is no such file; it is no JSON or no COCO file, such as one without
+            categories; an id is there twice or missing; an object's category is not listed or its
+            box is not four finite numbers; an image file is missing.
+
+    Example:
+
+    >>> open_coco("/coco", "train").info["category_ids"][:3]
+    (1, 2, 3)
+    """
+    found = find(Path(data), split)
+    coco = read_coco(found.file)
+    folder = Path(images) if images else _folder(found, coco.files)
+    check_there(found.file, folder, coco.files)
+    coco.sizes[:] = known_sizes(found.file, folder, coco.files, coco.sizes)
+    objects, notes = _objects(coco)
+    most = max(map(len, objects))
+    places = tenth(range(len(coco.files)), split) if found.whole else range(len(coco.files))
+    if not places:
+        raise ValueError(
+            f"{shown(found.file)} holds no images for {split!r}; it lists {len(coco.files)}."
+        )
+    return detection_source(
+        f"{found.file} {split}" if found.whole else str(found.file),
+        coco.class_names,
+        coco.category_ids,
+        folder,
+        [coco.files[place] for place in places],
+        [coco.sizes[place] for place in places],
+        objects_of([objects[place] for place in places]),
+        max_objects=most,
+        notes=(*found.notes, *notes),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Coco:
+    """What a COCO file says.
+
+    Attributes:
+        class_names: strings, in the order of the categories' ids.
+        category_ids: their ids.
+        files: names of image files.
+        sizes: (rows, columns) of each, None where it does not say.
+        annotations: for each image `[(box xywh, label, crowd, area or 0)]`.
+        strays: how many annotations are of images that are not listed.
+        name: of the file, for messages.
+    """
+
+    class_names: tuple
+    category_ids: tuple
+    files: list
+    sizes: list
+    annotations: list
+    strays: int
+    name: str
+
+
+def read_coco(path):
+    """Reads a COCO file.
+
+    Args:
+        path: a `Path`.
+
+    Returns:
+        A `Coco`.
+
+    Raises:
+        ValueError: as `open_coco`.
+
+    Example:
+
+    >>> read_coco(Path("train.json")).class_names
+    ('cat', 'dog')
+    """
+    name = shown(path)
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{name} cannot be opened: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is no JSON: {shown(error)}.") from None
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{name} is no COCO file: an object with images, annotations and categories was "
+            f"expected, and it is a {type(content).__name__}."
+        )
+    for key in ("images", "annotations", "categories"):
+        listed = content.get(key)
+        if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+            raise ValueError(f"{name} is no COCO file: it has no {key}, a list of objects.")
+        if not listed and key != "annotations":
+            raise ValueError(f"{name} lists no {key}.")
+    category_ids, class_names = _categories(name, content["categories"])
+    places, files, sizes = _images(name, content["images"])
+    annotations: list[list] = [[] for _ in files]
+    labels = {number: label for label, number in enumerate(category_ids)}
+    strays = 0
+    for number, annotation in enumerate(content["annotations"]):
+        image = annotation.get("image_id")
+        place = places.get(image) if isinstance(image, (int, str)) else None
+        if place is None:
+            strays += 1
+            continue
+        annotations[place].append(_object(name, number, annotation, labels))
+    return Coco(class_names, category_ids, files, sizes, annotations, strays, name)
+
+
+def _categories(name, categories):
+    """`(ids, names)` in the order of the ids; a name that is there before gets its id with it."""
+    names: dict[int, str] = {}
+    for category in categories:
+        number, text = category.get("id"), category.get("name")
+        if type(number) is not int or abs(number) > LARGEST_ID or not isinstance(text, str):
+            raise ValueError(
+                f"{name} has a category without an integer as id and a text as name: "
+                f"{shown(category)}."
+            )
+        if number in names:
+            raise ValueError(f"{name} has two categories with the id {number}.")
+        names[number] = text
+    named: dict[str, int] = {}
+    for number in sorted(names):
+        text = names[number]
+        named[text if text not in named else f"{text} ({number})"] = number
+    return tuple(named.values()), tuple(named)
+
+
+def _images(name, images):
+    """`({id: place}, files, sizes)` of what is listed as images."""
+    places: dict = {}
+    files: dict[str, int] = {}
+    sizes = []
+    for place, image in enumerate(images):
+        number, file = image.get("id"), image.get("file_name")
+        if isinstance(number, bool) or not isinstance(number, (int, str)):
+            raise ValueError(f"{name}: image {place} has no id: {shown(image)}.")
+        if not isinstance(file, str) or not file or "\0" in file:
+            raise ValueError(f"{name}: image {shown(number, 40)} has no file_name.")
+        if number in places:
+            raise ValueError(f"{name} has two images with the id {shown(number, 40)}.")
+        if file in files:
+            raise ValueError(f"{name} lists the image {shown(file)} twice.")
+        places[number] = files[file] = place
+        size = tuple(_whole(image.get(side)) for side in ("height", "width"))
+        sizes.append(size if all(size) else None)
+    return places, list(files), sizes
+
+
+def _object(name, number, annotation, labels):
+    """`(box xywh, label, crowd, area)` of an annotation."""
+    said = f"{name}: annotation {shown(annotation.get('id', f'at place {number}'), 40)}"
+    category = annotation.get("category_id")
+    if type(category) is not int or category not in labels:
+        raise ValueError(
+            f"{said} is of the category {shown(category, 40)}, which is not among the "
+            f"{len(labels)} that are listed."
+        )
+    box = annotation.get("bbox")
+    numbers = [_number(side) for side in box] if isinstance(box, list) and len(box) == 4 else [None]
+    if None in numbers:
+        raise ValueError(
+            f"{said} has no bbox of four finite numbers: x, y, width, height. Received: "
+            f"{shown(box, 80)}"
+        )
+    crowd = annotation.get("iscrowd") or 0
+    if crowd not in (0, 1):
+        raise ValueError(f"{said} has an iscrowd that is neither 0 nor 1: {shown(crowd, 40)}.")
+    return numbers, labels[category], bool(crowd), _number(annotation.get("area")) or 0.0
+
+
+def _number(value):
+    """A finite number as a float, else None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        value = float(value)
+    except OverflowError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _whole(value):
+    """A positive number of pixels as an int, else 0."""
+    value = _number(value)
+    return int(value) if value and 0 < value < 2**31 and value == int(value) else 0
+
+
+def _objects(coco):
+    """`[[(box xyxy, label, crowd, area)] of each image]`, and notes about what was changed."""
+    counts = {"cut": 0, "empty": 0}
+    objects = []
+    for rows, size in zip(coco.annotations, coco.sizes, strict=True):
+        kept = []
+        for (x, y, width, height), label, crowd, area in rows:
+            box = clipped((x, y, x + width, y + height), size, counts)
+            if box is not None:
+                own = (box[2] - box[0]) * (box[3] - box[1])
+                kept.append((box, label, crowd, area if area > 0 else own))
+        objects.append(kept)
+    notes = box_notes(coco.name, counts)
+    if coco.strays:
+        notes += (f"{coco.name}: left out, of images that are not listed: {coco.strays:,} boxes",)
+    return objects, notes
+
+
+def _folder(found, files):
+    """The first folder that holds any of the first images."""
+    for folder in found.folders:
+        if any(os.path.isfile(folder / file) for file in files[:20]):
+            return folder
+    places = ", ".join(shown(folder, 80) for folder in found.folders[:6])
+    raise ValueError(
+        f"{shown(found.file)} lists {shown(files[0])}, which is in none of the folders where it "
+        f"was looked for: {places}."
+    )
