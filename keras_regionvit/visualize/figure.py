@@ -1,5 +1,6 @@
 """A figure without pyplot, a file of it, and images as figures show them."""
 
+import colorsys
 import functools
 import io
 import os
@@ -119,3 +120,54 @@ def pixels(images):
             f"Received: {images.dtype} on {images.min()}..{images.max()}"
         )
     return images.astype("float32") / top
+
+
+def pixels_of_each(images):
+    """Images of any sizes as figures show them.
+
+    Args:
+        images: see `pixels`, or a list of such images, (H, W), (H, W, 1) or (H, W, 3) each.
+
+    Returns:
+        A list of float32 arrays (H, W) or (H, W, 3) on 0..1.
+
+    Raises:
+        ValueError: there is no image, a shape is another, or a pixel is out of range.
+    """
+    if len(images) == 0:
+        raise ValueError("`images` must hold at least one image.")
+    return [pixels(np.asarray(image)[None])[0] for image in images]
+
+
+def class_colors(count):
+    """A colour for each class; those of neighbours differ most.
+
+    Args:
+        count: int K.
+
+    Returns:
+        float32 (K, 3), RGB on 0..1.
+    """
+    golden = 0.618034  # of a turn: such steps around the hues never come close to an earlier one
+    return np.array(
+        [colorsys.hsv_to_rgb(0.6 + golden * i, 0.85, 1.0 - 0.2 * (i % 3)) for i in range(count)],
+        "float32",
+    ).reshape(count, 3)
+
+
+def one_for_each(name, values, images):
+    """Refuses what is not one for each image.
+
+    Args:
+        name: of the argument.
+        values: a sized collection.
+        images: a list.
+
+    Raises:
+        ValueError: there are more or less.
+    """
+    if len(values) != len(images):
+        raise ValueError(
+            f"`{name}` must have one entry for each of {len(images)} images. "
+            f"Received: {len(values)}"
+        )
