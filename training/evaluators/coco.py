@@ -4,6 +4,7 @@ B images, N objects of an image, padded, D detections of an image, padded, K cla
 """
 
 import contextlib
+import gc
 import io
 
 import numpy as np
@@ -92,13 +93,24 @@ class CocoEvaluator(Evaluator):
         return (), rows
 
     def update(self, sums, rows):
-        """Takes what `measure` gave for a global batch."""
+        """Takes what `measure` gave for a global batch.
+
+        Raises:
+            ValueError: an object or a detection is of a class that is not known.
+        """
         rows = {name: np.asarray(row) for name, row in rows.items()}
         counts = rows["weights"] > 0
         index = rows["index"][counts]
-        self._images.append(index)
-        self._objects.append(_flat(index, rows["objects"][counts]))
+        objects = _flat(index, rows["objects"][counts])
         found = _flat(index, rows["detections"][counts])
+        for name, labels in (("labels", objects[:, 1]), ("classes", found[:, 1])):
+            if labels.max(initial=0) >= len(self.category_ids):
+                raise ValueError(
+                    f'"{name}" must lie in [0, {len(self.category_ids)}), the number of '
+                    f"categories. Received: {labels.max():.0f}"
+                )
+        self._images.append(index)
+        self._objects.append(objects)
         # pycocotools takes a box that is NaN for a perfect one
         self._detections.append(found[np.isfinite(found).all(axis=1)])
 
@@ -167,10 +179,11 @@ def coco_metrics(images, classes, objects, detections):
     >>> coco_metrics([0, 1], 2, objects, detections)["AP50"]
     """
     from pycocotools.coco import COCO  # here: only detectors need it
-    from pycocotools.cocoeval import COCOeval
+
+    from training.evaluators.box_evaluation import BoxEvaluation
 
     def in_memory(annotations):
-        for number, annotation in enumerate(annotations, 1):  # an object numbered 0 is never found
+        for number, annotation in enumerate(annotations, 1):
             annotation["id"] = number
         data = COCO()
         data.dataset = {
@@ -181,13 +194,25 @@ def coco_metrics(images, classes, objects, detections):
         data.createIndex()
         return data
 
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
+    with contextlib.redirect_stdout(io.StringIO()), _collector_off():  # pycocotools prints
         # `loadRes`, the usual way, fails without detections
-        evaluation = COCOeval(in_memory(objects), in_memory(detections), "bbox")
+        evaluation = BoxEvaluation(in_memory(objects), in_memory(detections))
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return dict(zip(METRICS, map(float, evaluation.stats), strict=True))
+
+
+@contextlib.contextmanager
+def _collector_off():
+    """Without the garbage collector, which took a quarter of the time of 500,000 detections."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _columns(*values):

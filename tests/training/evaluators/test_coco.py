@@ -12,6 +12,7 @@ from pycocotools.cocoeval import COCOeval
 
 from tests.oracles.numpy_coco import average_precision
 from training.engine.steps import evaluate, evaluation_step
+from training.evaluators.box_evaluation import BoxEvaluation
 from training.evaluators.coco import METRICS, CocoEvaluator
 
 CATEGORIES = [7, 1, 90]  # neither from 0 nor in order
@@ -249,3 +250,53 @@ def test_bad_input():
     evaluator = measured([[]] * 3, [[]] * 3)
     with pytest.raises(ValueError, match="evaluated once; 0 was there twice"):
         measured([[]], [[]], evaluator=evaluator).result()
+    for truth, found, name in (
+        ([[(3, False, np.ones(4), 1.0)]], [[]], "labels"),
+        ([[]], [[(3, 0.5, np.ones(4))]], "classes"),
+    ):
+        with pytest.raises(ValueError, match=f'"{name}" must lie in .* Received: 3'):
+            measured(truth, found)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pairs_are_those_of_pycocotools(seed):
+    """Of all classes, images, areas and thresholds, also where objects share much."""
+    rng = np.random.default_rng(seed)
+    boxes = [[*rng.integers(0, 20, 2), *rng.integers(1, 80, 2)] for _ in range(400)]
+    rows = [
+        {
+            "id": i + 1,
+            "image_id": int(rng.integers(6)),
+            "category_id": int(rng.integers(3)),
+            "bbox": list(map(float, box)),
+            "area": float(box[2] * box[3]),
+            "iscrowd": int(rng.random() < 0.2),
+            "score": float(rng.integers(50)) / 50,  # some are equal
+        }
+        for i, box in enumerate(boxes)
+    ]
+    sides = []
+    for part in (rows[:80], rows[80:]):
+        data = COCO()
+        data.dataset = {
+            "images": [{"id": i} for i in range(7)],
+            "categories": [{"id": i} for i in range(4)],
+            "annotations": part,
+        }
+        with contextlib.redirect_stdout(io.StringIO()):
+            data.createIndex()
+        sides.append(data)
+    fast, slow = BoxEvaluation(*sides), COCOeval(*sides, "bbox")
+    with contextlib.redirect_stdout(io.StringIO()):
+        fast.evaluate()
+        slow.evaluate()
+    some = 0
+    for mine, theirs in zip(fast.evalImgs, slow.evalImgs, strict=True):
+        assert (mine is None) == (theirs is None)
+        if mine is not None:
+            assert mine["dtScores"] == theirs["dtScores"]
+            np.testing.assert_array_equal(mine["dtMatches"], theirs["dtMatches"] > 0)
+            np.testing.assert_array_equal(mine["dtIgnore"], theirs["dtIgnore"] > 0)
+            np.testing.assert_array_equal(mine["gtIgnore"], theirs["gtIgnore"] > 0)
+            some += mine["dtMatches"].sum()
+    assert some > 500
