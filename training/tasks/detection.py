@@ -163,7 +163,7 @@ class Detection(DenseTask):
         found = {k: np.asarray(outputs[k][i][:count]) for k in ("boxes", "scores", "classes")}
         truth = {
             "boxes": np.asarray(targets["boxes"][i])[real],
-            "classes": np.asarray(targets["labels"][i])[real],
+            "labels": np.asarray(targets["labels"][i])[real],
         }
         return np.clip(np.rint(pixels), 0, 255).astype("uint8"), found, truth
 

@@ -127,8 +127,8 @@ class Segmentation(DenseTask):
             replacing(folder / "classes.csv") as aside,
             open(aside, "w", newline="", encoding="utf-8") as file,
         ):
-            writer = csv.writer(file)
-            writer.writerow(["class", "iou", "accuracy", "pixels"])
+            writer = csv.DictWriter(file, ("name", "iou", "accuracy", "pixels"))
+            writer.writeheader()
             writer.writerows(evaluator.table())
         images, found, truth = zip(*shown, strict=True)
         visualize.plot_masks(images, found, names, folder / "masks.png", truth=truth)
