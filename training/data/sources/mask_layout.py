@@ -113,7 +113,7 @@ def pairs_of(part, split):
     ('ADE_train_00000001.jpg', 'ADE_train_00000001.png')
     """
     passed = PassedOver()
-    images, masks = _by_stem(part.images, passed), _by_stem(part.masks, passed, (".png",))
+    images, masks = by_stem(part.images, passed), by_stem(part.masks, passed, (".png",))
     stems = sorted(images) if part.lister is None else listed(part.lister)
     missing = [stem for stem in stems if stem not in images]
     if missing:
@@ -140,7 +140,7 @@ def pairs_of(part, split):
     return [(images[stem], masks[stem]) for stem in chosen], notes
 
 
-def _by_stem(folder, passed, endings=()):
+def by_stem(folder, passed, endings=()):
     """`{path without its ending: path}` of the images below a folder."""
     found: dict[str, str] = {}
     for path in images_below(folder, passed, {}):
