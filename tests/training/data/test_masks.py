@@ -5,29 +5,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.support.dense_sets import mask_of, put_masks
 from tests.support.sources import contents, pixel, write
 from training.data.pipeline import evaluation_batches
 from training.data.sources.masks import open_masks
-
-# Images of `write` have 9 rows and 12 columns.
-
-
-def mask_of(number, palette=True):
-    """Values 0, 1, 2 and 255, and the image's own number in a corner."""
-    values = np.zeros((9, 12), "uint8")
-    values[:3], values[3:5], values[8], values[0, 0] = 1, 2, 255, number
-    image = Image.fromarray(values)
-    if palette:
-        image.putpalette([(7 * i) % 256 for i in range(768)])
-    return image, values
-
-
-def put(folder, images, masks, count=2, first=0, palette=True):
-    write(folder, [f"{images}/{first + i}.png" for i in range(count)])
-    (folder / masks).mkdir(parents=True, exist_ok=True)
-    for i in range(count):
-        mask_of(i % 3, palette)[0].save(folder / masks / f"{first + i}.png")
-    return folder
 
 
 def listed(folder, **names):
@@ -49,8 +30,8 @@ def listed(folder, **names):
     ],
 )
 def test_layouts(tmp_path, train, val, palette):
-    put(tmp_path, *train, 3, palette=palette)
-    put(tmp_path, *val, 2, first=5)
+    put_masks(tmp_path, *train, 3, palette=palette)
+    put_masks(tmp_path, *val, 2, first=5)
     (tmp_path / "classes.txt").write_text("sky\nroad\n\ntree\n")
     source, held_out = (open_masks(tmp_path, split) for split in ("train", "validation"))
     assert (source.count, held_out.count) == (3, 2) and source.info == held_out.info
@@ -69,7 +50,7 @@ def test_layouts(tmp_path, train, val, palette):
 
 
 def test_voc(tmp_path):
-    put(tmp_path, "JPEGImages", "SegmentationClass", 5)
+    put_masks(tmp_path, "JPEGImages", "SegmentationClass", 5)
     write(tmp_path, ["JPEGImages/without.png"])
     listed(tmp_path, train=["0", "3"], val=["4"])
     source = open_masks(tmp_path, "train")
@@ -87,7 +68,7 @@ def test_voc(tmp_path):
 )
 def test_a_tenth_is_held_out(tmp_path, images, masks):
     masks = masks.replace("images/", "masks/")
-    put(tmp_path, images, masks, 21)
+    put_masks(tmp_path, images, masks, 21)
     source, held_out = (open_masks(tmp_path, split) for split in ("train", "validation"))
     assert (source.count, held_out.count) == (18, 3) and source.info == held_out.info
     assert open_masks(tmp_path, "all").count == 21 if images == "images" else True
@@ -95,12 +76,12 @@ def test_a_tenth_is_held_out(tmp_path, images, masks):
 
 @pytest.mark.parametrize("given, least", [(None, 0), (True, 1)])
 def test_zero_is_none(tmp_path, given, least):
-    source = open_masks(put(tmp_path, "images", "masks", 3), "all", zero_is_none=given)
+    source = open_masks(put_masks(tmp_path, "images", "masks", 3), "all", zero_is_none=given)
     assert source.info["class_names"] == tuple(map(str, range(least, 3)))
 
 
 def test_names_of_ade20k(tmp_path):
-    put(tmp_path, "images/training", "annotations/training", 3)
+    put_masks(tmp_path, "images/training", "annotations/training", 3)
     table = (
         "Idx\tRatio\tTrain\tVal\tStuff\tName\n1\t0.1\t9\t9\t1\twall\n2\t0.1\t9\t9\t1\tdoor;gate\n"
     )
@@ -109,7 +90,7 @@ def test_names_of_ade20k(tmp_path):
 
 
 def test_sixteen_bits_and_one(tmp_path):
-    put(tmp_path, "images", "masks", 2)
+    put_masks(tmp_path, "images", "masks", 2)
     Image.fromarray(mask_of(2)[1].astype("uint16")).save(tmp_path / "masks/0.png")
     Image.fromarray(np.eye(9, 12) > 0).save(tmp_path / "masks/1.png")
     first, second = contents(open_masks(tmp_path, "all"))
@@ -130,7 +111,7 @@ def batches(source, skip_corrupt=False):
 @pytest.mark.parametrize("skip_corrupt", [False, True])
 @pytest.mark.parametrize("value, classes", [(5, "a\nb\nc"), (2, "a\nb")])
 def test_a_value_outside_the_classes(tmp_path, value, classes, skip_corrupt):
-    put(tmp_path, "images", "masks", 2)
+    put_masks(tmp_path, "images", "masks", 2)
     mask_of(value)[0].save(tmp_path / "masks/1.png")
     (tmp_path / "classes.txt").write_text(classes)
     message = (
@@ -141,7 +122,7 @@ def test_a_value_outside_the_classes(tmp_path, value, classes, skip_corrupt):
 
 
 def test_a_mask_cut_short(tmp_path):
-    put(tmp_path, "images", "masks", 2)
+    put_masks(tmp_path, "images", "masks", 2)
     (tmp_path / "classes.txt").write_text("a\nb\nc")
     source = open_masks(tmp_path, "all")
     file = tmp_path / "masks/1.png"
@@ -177,7 +158,7 @@ def damage(folder, file, change):
     ],
 )
 def test_refuses(tmp_path, file, change, message):
-    damage(put(tmp_path, "images", "masks"), file, change)
+    damage(put_masks(tmp_path, "images", "masks"), file, change)
     with pytest.raises(ValueError, match=message) as caught:
         open_masks(tmp_path, "all")
     assert str(tmp_path) in str(caught.value) and len(str(caught.value)) < 600
@@ -188,7 +169,7 @@ def test_refuses_places(tmp_path):
         open_masks(tmp_path / "nowhere", "train")
     with pytest.raises(ValueError, match="has no images with masks for 'train'; images/"):
         open_masks(tmp_path, "train")
-    put(tmp_path, "JPEGImages", "SegmentationClass")
+    put_masks(tmp_path, "JPEGImages", "SegmentationClass")
     listed(tmp_path, train=["0", "9"], val=["1", "1"], test=[])
     for split, message in (
         ("train", r"lists 1 images that are not in .*, the first of them 9"),
@@ -200,14 +181,14 @@ def test_refuses_places(tmp_path):
 
 
 def test_masks_of_no_class(tmp_path):
-    put(tmp_path, "images", "masks", 1)
+    put_masks(tmp_path, "images", "masks", 1)
     damage(tmp_path, "masks/0.png", np.full((9, 12), 255, "uint8"))
     with pytest.raises(ValueError, match="holds no class: all values are 0 or 255"):
         open_masks(tmp_path, "all", zero_is_none=True)
 
 
 def test_what_is_passed_over(tmp_path):
-    put(tmp_path, "images", "masks", 3)
+    put_masks(tmp_path, "images", "masks", 3)
     (tmp_path / "images/2.png").unlink()
     (tmp_path / "images/notes.txt").write_text("no image")
     notes = open_masks(tmp_path, "all").notes

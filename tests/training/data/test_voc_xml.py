@@ -3,30 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.support.sources import contents, write
+from tests.support.dense_sets import put_voc, voc_item, voc_xml
+from tests.support.sources import contents
 from training.data.sources.voc_xml import open_voc
-
-# Images of `write` have 9 rows and 12 columns.
-
-
-def item(name="cat", box=(2, 3, 4, 6), more=""):
-    sides = zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
-    corners = "".join(f"<{side}>{value}</{side}>" for side, value in sides)
-    return f"<object><name>{name}</name><bndbox>{corners}</bndbox>{more}</object>"
-
-
-def xml(*items, size=(12, 9)):
-    said = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>" if size else ""
-    return f"<annotation>{said}{''.join(items)}</annotation>"
-
-
-def put(folder, images, annotations, texts, first=0):
-    write(folder, [f"{images}/{first + i}.png" for i in range(len(texts))])
-    (folder / annotations).mkdir(parents=True, exist_ok=True)
-    for i, text in enumerate(texts):
-        if text is not None:
-            (folder / annotations / f"{first + i}.xml").write_text(text)
-    return folder
 
 
 def listed(folder, **names):
@@ -36,8 +15,13 @@ def listed(folder, **names):
 
 
 def test_voc(tmp_path):
-    texts = [xml(item("dog"), item()), xml(item("cow")), xml(item("cat")), None]
-    put(tmp_path, "JPEGImages", "Annotations", texts)
+    texts = [
+        voc_xml(voc_item("dog"), voc_item()),
+        voc_xml(voc_item("cow")),
+        voc_xml(voc_item("cat")),
+        None,
+    ]
+    put_voc(tmp_path, "JPEGImages", "Annotations", texts)
     listed(tmp_path, train=["0  1", "1 -1"], val=["2", "3"])
     source, held_out = (open_voc(tmp_path, split) for split in ("train", "validation"))
     assert (source.count, held_out.count) == (2, 2)
@@ -53,11 +37,11 @@ def test_voc(tmp_path):
 
 
 def test_folders_as_parts(tmp_path):
-    put(tmp_path, "train", "train", [xml(item())] * 3)
+    put_voc(tmp_path, "train", "train", [voc_xml(voc_item())] * 3)
     held_out = open_voc(tmp_path, "validation")
     assert held_out.count == 1 and "a tenth of that for training" in held_out.notes[0]
     assert open_voc(tmp_path, "train").count == 2
-    put(tmp_path, "valid", "valid", [xml(item())] * 2, first=5)
+    put_voc(tmp_path, "valid", "valid", [voc_xml(voc_item())] * 2, first=5)
     assert [open_voc(tmp_path, s).count for s in ("train", "validation", "test")] == [3, 2, 2]
     with pytest.raises(ValueError, match="has a part for training, but none for 'all'"):
         open_voc(tmp_path, "all")
@@ -67,7 +51,12 @@ def test_folders_as_parts(tmp_path):
     "images, annotations", [("", ""), ("JPEGImages", "Annotations"), ("images", "annotations")]
 )
 def test_a_tenth_is_held_out(tmp_path, images, annotations):
-    put(tmp_path, images or ".", annotations or ".", [xml(item())] * 20 + [xml(item("dog"))])
+    put_voc(
+        tmp_path,
+        images or ".",
+        annotations or ".",
+        [voc_xml(voc_item())] * 20 + [voc_xml(voc_item("dog"))],
+    )
     parts = [open_voc(tmp_path, split) for split in ("train", "validation", "all")]
     assert [part.count for part in parts] == [18, 3, 21]
     assert parts[0].info == parts[1].info
@@ -77,15 +66,15 @@ def test_a_tenth_is_held_out(tmp_path, images, annotations):
 
 def test_what_an_example_holds(tmp_path):
     items = [
-        item(box=(1, 1, 12, 9)),
-        item(box=(" 2.5", 3, 4, 6), more="<difficult>1</difficult>"),
-        item(box=(-5, 2, 30, 4), more="<difficult>0</difficult><part><name>head</name></part>"),
-        item(box=(5, 5, 4, 8)),
-        item(box=(8, 5, 4, 8)),
-        item(box=(20, 5, 24, 8)),
+        voc_item(box=(1, 1, 12, 9)),
+        voc_item(box=(" 2.5", 3, 4, 6), more="<difficult>1</difficult>"),
+        voc_item(box=(-5, 2, 30, 4), more="<difficult>0</difficult><part><name>head</name></part>"),
+        voc_item(box=(5, 5, 4, 8)),
+        voc_item(box=(8, 5, 4, 8)),
+        voc_item(box=(20, 5, 24, 8)),
     ]
-    put(tmp_path, ".", ".", [xml(*items), xml(size=None)])
-    (tmp_path / "stray.xml").write_text(xml())
+    put_voc(tmp_path, ".", ".", [voc_xml(*items), voc_xml(size=None)])
+    (tmp_path / "stray.xml").write_text(voc_xml())
     source = open_voc(tmp_path, "all")
     first, second = contents(source)
     np.testing.assert_array_equal(first["boxes"], [[0, 0, 12, 9], [1.5, 2, 4, 6], [0, 1, 12, 4]])
@@ -108,23 +97,26 @@ LAUGHS = '<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>'
         ("", "is no XML: no element found"),
         ("<annotation>", "is no XML: no element found"),
         ("<html/>", "holds 'html', and 'annotation' was expected"),
-        (LAUGHS + xml(item("&b;")), "has a DOCTYPE, which VOC's files do not"),
-        ('<!DOCTYPE annotation SYSTEM "file:///etc/passwd">' + xml(), "has a DOCTYPE"),
-        ('<?xml version="1.0" encoding="no"?>' + xml(), "is no XML"),
-        (xml(item(" ")), "object 0 has no name"),
+        (LAUGHS + voc_xml(voc_item("&b;")), "has a DOCTYPE, which VOC's files do not"),
+        ('<!DOCTYPE annotation SYSTEM "file:///etc/passwd">' + voc_xml(), "has a DOCTYPE"),
+        ('<?xml version="1.0" encoding="no"?>' + voc_xml(), "is no XML"),
+        (voc_xml(voc_item(" ")), "object 0 has no name"),
         (
-            xml("<object><name>cat</name></object>"),
+            voc_xml("<object><name>cat</name></object>"),
             r"object 0 \(cat\) has no bndbox of four finite",
         ),
-        (xml(item(box=(1, 2, 3, "nan"))), "has no bndbox of four finite numbers"),
-        (xml(item(box=(1, 2, 3, "x" * 9999))), "has no bndbox of four finite numbers"),
-        (xml(item(more="<difficult>maybe</difficult>")), "object 0 is difficult: maybe; 0 or 1"),
-        (xml(item("cow")), r"1\.xml has the object 'cow', which is outside the 1 classes"),
+        (voc_xml(voc_item(box=(1, 2, 3, "nan"))), "has no bndbox of four finite numbers"),
+        (voc_xml(voc_item(box=(1, 2, 3, "x" * 9999))), "has no bndbox of four finite numbers"),
+        (
+            voc_xml(voc_item(more="<difficult>maybe</difficult>")),
+            "object 0 is difficult: maybe; 0 or 1",
+        ),
+        (voc_xml(voc_item("cow")), r"1\.xml has the object 'cow', which is outside the 1 classes"),
         ("<annotation>" + " " * 2**24 + "</annotation>", "is too large for an XML file of VOC"),
     ],
 )
 def test_refuses(tmp_path, text, message):
-    put(tmp_path, ".", ".", [xml(item()), text])
+    put_voc(tmp_path, ".", ".", [voc_xml(voc_item()), text])
     (tmp_path / "classes.txt").write_text("cat")
     with pytest.raises(ValueError, match=message) as caught:
         open_voc(tmp_path, "all")
@@ -132,8 +124,8 @@ def test_refuses(tmp_path, text, message):
 
 
 def test_utf_16_hides_no_doctype(tmp_path):
-    put(tmp_path, ".", ".", [xml(item())])
-    (tmp_path / "0.xml").write_bytes((LAUGHS + xml(item("&b;"))).encode("utf-16"))
+    put_voc(tmp_path, ".", ".", [voc_xml(voc_item())])
+    (tmp_path / "0.xml").write_bytes((LAUGHS + voc_xml(voc_item("&b;"))).encode("utf-16"))
     with pytest.raises(ValueError, match="has a DOCTYPE"):
         open_voc(tmp_path, "all")
 
@@ -143,19 +135,19 @@ def test_refuses_places(tmp_path):
         open_voc(tmp_path / "nowhere", "train")
     with pytest.raises(ValueError, match="holds no images"):
         open_voc(tmp_path, "train")
-    put(tmp_path, ".", ".", [None])
+    put_voc(tmp_path, ".", ".", [None])
     with pytest.raises(ValueError, match="holds no XML file that is called as an image"):
         open_voc(tmp_path, "train")
-    put(tmp_path, ".", ".", [xml()])
+    put_voc(tmp_path, ".", ".", [voc_xml()])
     with pytest.raises(ValueError, match=r"has no object to learn from, and no classes\.txt"):
         open_voc(tmp_path, "train")
-    put(tmp_path, ".", ".", [xml(item())])
+    put_voc(tmp_path, ".", ".", [voc_xml(voc_item())])
     with pytest.raises(ValueError, match="holds no images for 'validation'; it has too few"):
         open_voc(tmp_path, "validation")
     (tmp_path / "0.jpg").write_bytes((tmp_path / "0.png").read_bytes())
     with pytest.raises(ValueError, match=r"two images of one name, 0\.jpg and 0\.png"):
         open_voc(tmp_path, "train")
-    put(tmp_path / "voc", "JPEGImages", "Annotations", [xml(item())])
+    put_voc(tmp_path / "voc", "JPEGImages", "Annotations", [voc_xml(voc_item())])
     listed(tmp_path / "voc", train=["0", "7"])
     with pytest.raises(ValueError, match=r"lists 1 images that are not in .* them 7\.jpg"):
         open_voc(tmp_path / "voc", "train")
