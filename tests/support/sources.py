@@ -49,3 +49,18 @@ def write_records(folder, count=20, files=3, label=None):
                 example = tf.train.Example(features=tf.train.Features(feature=feature))
                 writer.write(example.SerializeToString())
     return folder
+
+
+def prepared_set(name, folder, monkeypatch, examples):
+    """Prepares a small set with the name and the features of a real one."""
+    import tensorflow_datasets as tfds
+
+    kind = type(tfds.builder(name, data_dir=str(folder)))
+    monkeypatch.setattr(
+        kind, "_split_generators", lambda self, *_: {s: iter(e) for s, e in examples.items()}
+    )
+    builder = kind(data_dir=str(folder), config=name.partition("/")[2] or None)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(num_shards=2, try_download_gcs=False)
+    )
+    return folder

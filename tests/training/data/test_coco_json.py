@@ -1,37 +1,13 @@
 """COCO's JSON: where it may lie, what of it is kept, cut, counted or refused."""
 
-import json
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support.sources import contents, pixel, write
+from tests.support.dense_sets import CATEGORIES, coco, coco_box, put_coco
+from tests.support.sources import contents, pixel
 from training.data.pipeline import evaluation_batches
 from training.data.sources.coco_json import open_coco
-
-# Images of `write` have 9 rows and 12 columns.
-CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 2, "name": "cat"}]
-
-
-def coco(count, annotations=(), **more):
-    """A COCO file's content: images 0.png, 1.png, ... with ids from 10."""
-    images = [
-        {"id": 10 + i, "file_name": f"{i}.png", "width": 12, "height": 9} for i in range(count)
-    ]
-    content = {"images": images, "annotations": list(annotations), "categories": CATEGORIES}
-    return content | more
-
-
-def box(image_id=10, bbox=(1, 2, 3, 4), category_id=7, **more):
-    return {"image_id": image_id, "bbox": list(bbox), "category_id": category_id} | more
-
-
-def put(folder, file, content, images="", count=2):
-    write(folder, [f"{images}{i}.png" for i in range(count)])
-    (folder / file).parent.mkdir(parents=True, exist_ok=True)
-    (folder / file).write_text(content if isinstance(content, str) else json.dumps(content))
-    return folder
 
 
 @pytest.mark.parametrize(
@@ -61,8 +37,8 @@ def put(folder, file, content, images="", count=2):
     ],
 )
 def test_layouts(tmp_path, train, its_images, val, val_images):
-    put(tmp_path, train, coco(3, [box(), box(12)]), its_images, 3)
-    put(tmp_path, val, coco(2, [box(11)]), val_images)
+    put_coco(tmp_path, train, coco(3, [coco_box(), coco_box(12)]), its_images, 3)
+    put_coco(tmp_path, val, coco(2, [coco_box(11)]), val_images)
     (tmp_path / "annotations").mkdir(exist_ok=True)
     (tmp_path / "annotations/captions_train2017.json").write_text("{}")
     source, held_out = (open_coco(tmp_path, split) for split in ("train", "validation"))
@@ -83,7 +59,13 @@ def test_layouts(tmp_path, train, its_images, val, val_images):
     "file", ["annotations.json", "_annotations.coco.json", "annotations/x.json", "train.json"]
 )
 def test_a_tenth_of_one_file_is_held_out(tmp_path, file):
-    put(tmp_path, file, coco(21, [box(10 + i) for i in range(21)] + [box(20)]), "images/", 21)
+    put_coco(
+        tmp_path,
+        file,
+        coco(21, [coco_box(10 + i) for i in range(21)] + [coco_box(20)]),
+        "images/",
+        21,
+    )
     held_out = open_coco(tmp_path, "validation")
     examples = contents(held_out)
     assert [e["name"].decode()[-6:] for e in examples] == ["/0.png", "10.png", "20.png"]
@@ -99,17 +81,17 @@ def test_a_tenth_of_one_file_is_held_out(tmp_path, file):
 
 def test_what_an_example_holds(tmp_path):
     annotations = [
-        box(id=0, area=5.5),
-        box(bbox=(0, 0, 12, 9), category_id=2, iscrowd=1, segmentation={"counts": []}),
-        box(bbox=(-2, 1, 4, 20), area=0),
-        box(bbox=(1, 1, 0, 5)),
-        box(bbox=(5, 5, -2, 3)),
-        box(bbox=(12, 0, 3, 3)),
-        box(bbox=(1e300, 1, 1e300, 1)),
-        box(99),
-        box(None),
+        coco_box(id=0, area=5.5),
+        coco_box(bbox=(0, 0, 12, 9), category_id=2, iscrowd=1, segmentation={"counts": []}),
+        coco_box(bbox=(-2, 1, 4, 20), area=0),
+        coco_box(bbox=(1, 1, 0, 5)),
+        coco_box(bbox=(5, 5, -2, 3)),
+        coco_box(bbox=(12, 0, 3, 3)),
+        coco_box(bbox=(1e300, 1, 1e300, 1)),
+        coco_box(99),
+        coco_box(None),
     ]
-    put(tmp_path, "annotations.json", coco(2, annotations))
+    put_coco(tmp_path, "annotations.json", coco(2, annotations))
     source = open_coco(tmp_path, "all")
     assert source.info == {
         "class_names": ("cat", "dog"),
@@ -133,16 +115,16 @@ def test_what_an_example_holds(tmp_path):
 
 
 def test_no_objects_at_all(tmp_path):
-    source = open_coco(put(tmp_path, "annotations.json", coco(2)), "all")
+    source = open_coco(put_coco(tmp_path, "annotations.json", coco(2)), "all")
     assert source.info["max_objects"] == 0
     assert [e["boxes"].shape for e in contents(source)] == [(0, 4), (0, 4)]
 
 
 def test_sizes_that_are_not_said(tmp_path):
     images = [{"id": 1, "file_name": "0.png"}, {"id": "b", "file_name": "1.png", "width": "12"}]
-    annotations = [box(1, (0, 0, 20, 20)), box("b")]
+    annotations = [coco_box(1, (0, 0, 20, 20)), coco_box("b")]
     content = coco(0, annotations, images=images)
-    source = open_coco(put(tmp_path, "annotations.json", content), "all")
+    source = open_coco(put_coco(tmp_path, "annotations.json", content), "all")
     np.testing.assert_array_equal(contents(source)[0]["boxes"], [[0, 0, 12, 9]])
     (tmp_path / "1.png").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"no width and height of 1\.png, and the image cannot"):
@@ -151,17 +133,17 @@ def test_sizes_that_are_not_said(tmp_path):
 
 def test_categories_of_one_name(tmp_path):
     categories = [{"id": i, "name": "part"} for i in (3, 0)]
-    content = coco(2, [box(category_id=3)], categories=categories)
-    source = open_coco(put(tmp_path, "annotations.json", content), "all")
+    content = coco(2, [coco_box(category_id=3)], categories=categories)
+    source = open_coco(put_coco(tmp_path, "annotations.json", content), "all")
     assert source.info["class_names"] == ("part", "part (3)")
     assert source.info["category_ids"] == (0, 3)
 
 
 @pytest.mark.parametrize("skip_corrupt", [False, True])
 def test_a_photo_of_another_size_than_its_boxes(tmp_path, skip_corrupt):
-    content = coco(2, [box()])
+    content = coco(2, [coco_box()])
     content["images"][1] |= {"width": 9, "height": 12}
-    source = open_coco(put(tmp_path, "annotations.json", content), "all")
+    source = open_coco(put_coco(tmp_path, "annotations.json", content), "all")
     batches = evaluation_batches(
         source,
         lambda example, seed: (tf.shape(example["boxes"])[:1], ()),
@@ -185,7 +167,7 @@ CASES = {
 @pytest.mark.parametrize("content, message", list(CASES.items()))
 def test_refuses_files(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as caught:
-        open_coco(put(tmp_path, "annotations.json", content), "all")
+        open_coco(put_coco(tmp_path, "annotations.json", content), "all")
     assert str(tmp_path) in str(caught.value) and len(str(caught.value)) < 600
 
 
@@ -197,13 +179,19 @@ def test_refuses_files(tmp_path, content, message):
         ({"images": []}, "lists no images"),
         ({"images": [3]}, "has no images, a list of objects"),
         ({"annotations": {}}, "has no annotations"),
-        ({"annotations": [box(category_id=3, id=5)]}, "annotation 5 is of the category 3, which"),
-        ({"annotations": [box(category_id="dog")]}, "annotation at place 0 is of the category dog"),
-        ({"annotations": [box(bbox=(1, 2, 3))]}, "has no bbox of four finite numbers"),
-        ({"annotations": [box(bbox=(1, 2, 3, float("nan")))]}, "has no bbox of four finite"),
-        ({"annotations": [box(bbox=(1, 2, 3, 10**400))]}, "has no bbox of four finite"),
-        ({"annotations": [box(bbox="x" * 9999)]}, "has no bbox of four finite numbers"),
-        ({"annotations": [box(iscrowd="no")]}, "iscrowd that is neither 0 nor 1: no"),
+        (
+            {"annotations": [coco_box(category_id=3, id=5)]},
+            "annotation 5 is of the category 3, which",
+        ),
+        (
+            {"annotations": [coco_box(category_id="dog")]},
+            "annotation at place 0 is of the category dog",
+        ),
+        ({"annotations": [coco_box(bbox=(1, 2, 3))]}, "has no bbox of four finite numbers"),
+        ({"annotations": [coco_box(bbox=(1, 2, 3, float("nan")))]}, "has no bbox of four finite"),
+        ({"annotations": [coco_box(bbox=(1, 2, 3, 10**400))]}, "has no bbox of four finite"),
+        ({"annotations": [coco_box(bbox="x" * 9999)]}, "has no bbox of four finite numbers"),
+        ({"annotations": [coco_box(iscrowd="no")]}, "iscrowd that is neither 0 nor 1: no"),
         ({"categories": [CATEGORIES[0]] * 2}, "two categories with the id 7"),
         ({"categories": [{"id": True, "name": "x"}]}, "a category without an integer as id"),
         ({"categories": [{"id": 1}]}, "a category without an integer as id and a text as name"),
@@ -225,7 +213,7 @@ def test_refuses_files(tmp_path, content, message):
 )
 def test_refuses(tmp_path, change, message):
     with pytest.raises(ValueError, match=message) as caught:
-        open_coco(put(tmp_path, "annotations.json", coco(2) | change), "all")
+        open_coco(put_coco(tmp_path, "annotations.json", coco(2) | change), "all")
     assert str(tmp_path) in str(caught.value) and len(str(caught.value)) < 1500
 
 
@@ -235,14 +223,14 @@ def test_refuses_places(tmp_path):
     with pytest.raises(ValueError, match="has no JSON file; annotations/instances"):
         open_coco(tmp_path, "train")
     for name in "ab":
-        put(tmp_path, f"{name}.json", coco(2))
+        put_coco(tmp_path, f"{name}.json", coco(2))
     with pytest.raises(ValueError, match=r"has a\.json, b\.json; annotations/instances"):
         open_coco(tmp_path, "train")
     for year in (2014, 2017):
-        put(tmp_path, f"annotations/instances_train{year}.json", coco(2))
+        put_coco(tmp_path, f"annotations/instances_train{year}.json", coco(2))
     with pytest.raises(ValueError, match="has several files for train: instances_train2014"):
         open_coco(tmp_path, "train")
-    put(tmp_path / "one", "annotations.json", coco(1), count=1)
+    put_coco(tmp_path / "one", "annotations.json", coco(1), count=1)
     assert open_coco(tmp_path / "one", "train").count == 1
     with pytest.raises(ValueError, match="holds no images for 'validation'; it lists 1"):
         open_coco(tmp_path / "one", "validation")

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_regionvit.images.decode import decode_image
-from tests.support.sources import contents, pixel, write_records
+from tests.support.sources import contents, pixel, prepared_set, write_records
 from training.data.corrupt_images import Skipped, said
 from training.data.pipeline import evaluation_batches
 from training.data.sampling import rows_of, sequence
@@ -154,21 +154,6 @@ def test_files_may_have_capitals(tmp_path):
 # TensorFlow Datasets: the sets' own classes, prepared from images made here
 
 
-def builder_of(name, folder, monkeypatch, examples):
-    """Prepares a small set with the name and the features of a real one."""
-    import tensorflow_datasets as tfds
-
-    kind = type(tfds.builder(name, data_dir=str(folder)))
-    monkeypatch.setattr(
-        kind, "_split_generators", lambda self, *_: {s: iter(e) for s, e in examples.items()}
-    )
-    builder = kind(data_dir=str(folder))
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(num_shards=2, try_download_gcs=False)
-    )
-    return folder
-
-
 def grey(i):
     return np.full((28, 28, 1), i, "uint8")
 
@@ -179,7 +164,7 @@ def test_tfds(tmp_path, monkeypatch):
         split: [(i, {"image": grey(i), "label": i % 10}) for i in range(count)]
         for split, count in (("train", 15), ("test", 6))
     }
-    data = builder_of("fashion_mnist", tmp_path, monkeypatch, made)
+    data = prepared_set("fashion_mnist", tmp_path, monkeypatch, made)
     for spec in ("tfds:fashion_mnist", "tfds:fashion_mnist"):
         source = open_source(spec, "train", data=data, classes=10)
         info = source.info
@@ -212,7 +197,7 @@ def test_tfds_real_labels(tmp_path, monkeypatch):
             for i, labels in enumerate(sets)
         ]
     }
-    data = builder_of("imagenet2012_real", tmp_path, monkeypatch, made)
+    data = prepared_set("imagenet2012_real", tmp_path, monkeypatch, made)
     source = open_source("tfds:imagenet2012_real", "test", data=data, classes=1000)
     assert source.info["multi_label"] and source.count == 3
     assert source.example_of(next(iter(source.records(None))))["label"].shape == (1000,)

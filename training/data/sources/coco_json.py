@@ -20,16 +20,15 @@ def open_coco(data, split, *, images=None):
 
     `data` is a file, or a folder with one of
 
-    - `annotations/instances_train*.json` and `instances_val*.json`, the images in `train*/`
-      and `val*/`, as COCO has it;
-    - `train.json` and `val.json`, in it or in `annotations/`;
-    - `train/_annotations.coco.json` and the like, images beside it, as Roboflow has it;
+    - `annotations/instances_{train,val}*.json`, the images in `train*/` and `val*/`, as COCO has;
+    - `train.json` and `val.json`, in it or in `annotations/`, or, as Roboflow has it,
+      `train/_annotations.coco.json` and the like with the images beside it;
     - `annotations.json`, `_annotations.coco.json` or one other JSON file. Of such a file, and
       where none is for validation, the first and then every tenth image is held out.
 
-    Categories in the order of their ids are the labels from 0. Images without objects are kept, and
-    so are crowds (`iscrowd`). The area of an object is `area`; that of its box where it is missing
-    or 0. An annotation's own id is not used, so that it may be 0 or missing.
+    Categories in the order of their ids are the labels from 0. Images without objects and crowds
+    (`iscrowd`) are kept. The area is `area`; that of the box where it is missing or 0. An
+    annotation's own id is not used: it may be 0 or missing.
 
     Counted in the notes: boxes that reach out of their image, which are cut; boxes of no area or
     outside of it, inverted ones too, and annotations of images that are not listed, which are
@@ -60,7 +59,6 @@ def open_coco(data, split, *, images=None):
     check_there(found.file, folder, coco.files)
     coco.sizes[:] = known_sizes(found.file, folder, coco.files, coco.sizes)
     objects, notes = _objects(coco)
-    most = max(map(len, objects))
     places = tenth(range(len(coco.files)), split) if found.whole else range(len(coco.files))
     if not places:
         raise ValueError(
@@ -74,7 +72,7 @@ def open_coco(data, split, *, images=None):
         [coco.files[place] for place in places],
         [coco.sizes[place] for place in places],
         objects_of([objects[place] for place in places]),
-        max_objects=most,
+        max_objects=max(map(len, objects)),
         notes=(*found.notes, *notes),
     )
 

@@ -51,7 +51,7 @@ class Composed(typing.NamedTuple):
     sides: np.ndarray
 
 
-def composed_source(split, what="detection"):
+def composed_source(split, what="detection", *, count=None):
     """The composed set: 2,000 images to learn from, 500 to test on, of 256x256 pixels.
 
     An image holds 3 to 8 garments whose longer side has 24 to 112 pixels. Of each at least half
@@ -60,6 +60,7 @@ def composed_source(split, what="detection"):
     Args:
         split: "train", "validation" or "test"; the last two mean the same.
         what: "detection", or "segmentation", whose 11th class is the background.
+        count: at most so many images, the first ones.
 
     Returns:
         A `Source`. Its examples are, for detection, {"image": uint8 (256, 256, 3), "boxes":
@@ -78,7 +79,7 @@ def composed_source(split, what="detection"):
     if what not in makers:
         raise ValueError(f"`what` must be detection or segmentation. Received: {what!r}")
     part = "train" if "train" in names_of(split) else "test"
-    count, class_names = COUNTS[part], CLASS_NAMES
+    count, class_names = min(count or COUNTS[part], COUNTS[part]), CLASS_NAMES
     if what == "detection":
         info = detection_info(class_names, MOST, range(1, len(class_names) + 1))
     else:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_regionvit.images.headers import image_shape
 from training.data.sources.source import Source, reader_of, shuffled_range
-from training.data.sources.words import class_summary
+from training.data.sources.words import class_summary, shown
 
 
 class Objects(typing.NamedTuple):
@@ -125,9 +125,8 @@ def detection_source(
 
     def example_of(index):
         encoded = read(index)
-        index = found.checked(
-            _size_problem, name_of(index), index, image_shape(encoded), sizes[index]
-        )
+        arguments = name_of(index), image_shape(encoded), sizes[index]
+        index = tf.ensure_shape(found.call(_check_size, tf.int64, index, *arguments), ())
         begin, end = rows.ends[index], rows.ends[index + 1]
         return {
             "image": encoded,
@@ -149,14 +148,14 @@ def detection_source(
     )
 
 
-def _size_problem(name, index, found, expected):
-    """What is wrong with the size of a photo: a sentence, None if nothing is."""
-    if tuple(found) == tuple(expected):
-        return None
-    return (
-        f"{name} has {found[1]}x{found[0]} pixels, but its boxes are of an image of "
-        f"{expected[1]}x{expected[0]}; give the size and the boxes that fit it."
-    )
+def _check_size(index, name, found, expected):
+    """`index`, or an error: the photo has another size than its boxes are of."""
+    if tuple(found) != tuple(expected):
+        raise ValueError(
+            f"{shown(os.fsdecode(name))} has {found[1]}x{found[0]} pixels, but its boxes are of an "
+            f"image of {expected[1]}x{expected[0]}; give the size and the boxes that fit it."
+        )
+    return index
 
 
 class Findings:
@@ -169,32 +168,32 @@ class Findings:
     def __init__(self):
         self.sentences: dict[int, str] = {}
 
-    def checked(self, problem_of, name, index, *arguments):
-        """Notes and raises what is wrong, inside of `tf.data`.
+    def call(self, function, dtype, index, *arguments):
+        """`function(index, *arguments)` inside of `tf.data`; what it raises is noted.
 
         Args:
-            problem_of: function of `(name, index, *arguments)`, a string and NumPy values, that
-                gives a sentence, or None.
-            name: string scalar tensor.
+            function: of NumPy values; a `ValueError` of it says what is wrong. Its result must be
+                used: the graph may get rid of a call whose result is not.
+            dtype: of its result.
             index: int64 scalar tensor.
             *arguments: more tensors.
 
         Returns:
-            `index`, to go on with: of a check whose result is not used the graph may get rid.
+            A tensor of unknown shape.
         """
 
-        def check(name, index, *arguments):
-            sentence = problem_of(os.fsdecode(name), index, *arguments)
-            if sentence is not None:
-                self.sentences[int(index)] = sentence
-                raise ValueError(sentence)
-            return index
+        def call(index, *arguments):
+            try:
+                return function(index, *arguments)
+            except ValueError as error:
+                self.sentences[int(index)] = str(error)
+                raise
 
-        index = tf.numpy_function(check, [name, index, *arguments], tf.int64, stateful=False)
-        return tf.ensure_shape(index, ())
+        # declared free of state: a stateful function would be run by one thread only
+        return tf.numpy_function(call, [index, *arguments], dtype, stateful=False)
 
     def insist_none(self, name, index):
-        """`name`, or an error with what was noted of the image."""
+        """`name`, a string scalar, or an error with what was noted of the image."""
 
         def insist(name, index):
             if int(index) in self.sentences:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 from training.data.sources import fashion_mnist
 from training.data.sources.csv_lists import open_csv
+from training.data.sources.dense_opening import DENSE_WITH_PATH
 from training.data.sources.folders import open_folder
 from training.data.sources.generated import generated_source
 from training.data.sources.idx_files import open_idx
 from training.data.sources.source import array_source
 from training.data.sources.splits import names_of
+from training.data.sources.tfds_dense import DENSE_SETS
 from training.data.sources.tfds_sets import PREFIX as TFDS
 from training.data.sources.tfds_sets import SETS, is_prepared, open_tfds
 from training.data.sources.tfrecords import open_tfrecord
@@ -57,7 +59,8 @@ def split_spec(text):
     """What `--data` names: a source, a path or both.
 
     Args:
-        text: a path, one of `PREFIXES` before a path or the name of a TFDS set, or None.
+        text: a path, one of `PREFIXES` or "coco:", "voc:", "masks:" before a path or the name of a
+            TFDS set, or None.
 
     Returns:
         `(spec, data)` for `open_source`; None for what the text leaves open.
@@ -69,7 +72,7 @@ def split_spec(text):
     """
     if text and text.startswith(TFDS):
         return text, None
-    for prefix in PREFIXES:
+    for prefix in (*PREFIXES, *(f"{spec}:" for spec in DENSE_WITH_PATH)):
         if text and text.startswith(prefix):
             return prefix[:-1], text.removeprefix(prefix)
     return None, text
@@ -146,11 +149,11 @@ def why_not_here(spec, data=None):
     >>> why_not_here("folder")
     '--data must say where the images are, as the recipe reads a folder.'
     """
-    if spec in WITH_PATH and data is None:
+    if spec in (*WITH_PATH, *DENSE_WITH_PATH) and data is None:
         return f"--data must say where the images are, as the recipe reads a {spec}."
     spec = f"{TFDS}{spec}" if spec == "fashion_mnist" and data is None else spec
     name = spec.removeprefix(TFDS)
-    if spec.startswith(TFDS) and name in SETS and not is_prepared(name, data):
+    if spec.startswith(TFDS) and name in (*SETS, *DENSE_SETS) and not is_prepared(name, data):
         return f"{spec} is not on this machine; training downloads and prepares it first."
     return None
 
