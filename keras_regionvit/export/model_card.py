@@ -73,7 +73,7 @@ def read_card(folder):
 
 
 # Types of what others read of a card; a value may be missing, or `None` where it is not known.
-_TYPES = {
+_TYPES: dict[str, type | tuple[type, ...]] = {
     "name": str,
     "parameters": int,
     "compute_dtype": str,
@@ -83,7 +83,7 @@ _TYPES = {
     "signatures": dict,
     "versions": dict,
     "source": str,
-    "recipe": dict,
+    "recipe": (dict, str),  # a run's is a dict; others may name theirs
     "metrics": dict,
     "seed": int,
     "revision": str,
