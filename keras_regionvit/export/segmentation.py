@@ -60,6 +60,14 @@ def export_segmenter(
             f"Received one of {model.num_classes}"
         )
 
+    functions = _functions(model, (size, fill, keep_aspect, max_pixels))
+    about = {"canvas": {"size": size, "fill": list(fill), "keep_aspect": keep_aspect}}
+    write_saved_model(model, path, functions, labels, size, {**about, **(card or {})})
+
+
+def _functions(model, canvas):
+    """The functions behind the signatures; `canvas` are the arguments of `canvases`."""
+
     def classes_of(images):
         return tf.argmax(model(images, training=False), axis=-1, output_type=tf.int32)
 
@@ -67,7 +75,7 @@ def export_segmenter(
         return {"mask": classes_of(images)}
 
     def of_bytes(image_bytes):
-        images, sides, whole, valid = canvases(image_bytes, size, fill, keep_aspect, max_pixels)
+        images, sides, whole, valid = canvases(image_bytes, *canvas)
         count = tf.size(valid)
         masks = tf.cast(classes_of(images)[:count], tf.uint8)
 
@@ -78,12 +86,10 @@ def export_segmenter(
         each = masks, sides[:count], whole[:count], valid
         return {"mask_png": tf.map_fn(png, each, fn_output_signature=tf.string), "valid": valid}
 
-    functions = {
+    return {
         "serving_default": traced(of_bytes, bytes_spec()),
         "predict_pixels": traced(of_pixels, images_spec(model)),
     }
-    about = {"canvas": {"size": size, "fill": list(fill), "keep_aspect": keep_aspect}}
-    write_saved_model(model, path, functions, labels, size, {**about, **(card or {})})
 
 
 def _png(mask, sides, whole):

@@ -1,6 +1,8 @@
 """What recipes of tasks share that see the whole of an image."""
 
-NOT_DENSE = {  # settings of the section `augment` that such tasks have no use for
+from typing import Any
+
+NOT_DENSE: dict[str, Any] = {  # settings of the section `augment` that such tasks have no use for
     "repeats": 1,
     "crop": "none",
     "auto_augment": "",

@@ -25,6 +25,10 @@ class DenseTask(Task):
         """The task's own section of the recipe."""
         return getattr(self.recipe, self.recipe.task)
 
+    def build_model(self, info, preprocessing=False):
+        """The model, which has a `backbone`; `preprocessing`: whether it takes pixels on 0..255."""
+        raise NotImplementedError
+
     def load_start(self, model):
         """Loads the weights that the recipe starts from into the backbone."""
         settings = self.recipe.model

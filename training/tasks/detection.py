@@ -143,7 +143,8 @@ class Detection(DenseTask):
 
     def draw(self, model, source, folder, **options):
         """Draws detections and truth on some images, and writes all detections as COCO has them."""
-        evaluator, shown = self.evaluator(source.info), []
+        evaluator = self.evaluator(source.info)
+        shown: list[tuple] = []
         for images, targets in eval_batches(self, source, **options):
             outputs = model(images, training=False)
             sums, rows = evaluator.measure(targets, outputs, tf.ones(len(images)))

@@ -112,7 +112,8 @@ class Segmentation(DenseTask):
 
     def draw(self, model, source, folder, **options):
         """Writes a table of the classes, and draws masks beside the truth for some images."""
-        evaluator, shown = self.evaluator(source.info), []
+        evaluator = self.evaluator(source.info)
+        shown: list[tuple] = []
         data = self.recipe.data
         for images, targets in eval_batches(self, source, **options):
             outputs = model(images, training=False)

@@ -99,7 +99,12 @@ def test_classes_of_the_sets():
         "transfer_cifar100": 100, "transfer_pets": 37, "transfer_cars": 196, "fashion_mnist": 10,
         "quickstart": 10, "folder": 0, "transfer_chestxray8": 14,
     }  # fmt: skip
-    sections = {name: recipes.load(name).RECIPE.classification for name in recipes.names()}
+    found = {name: recipes.load(name).RECIPE for name in recipes.names()}
+    sections = {
+        name: recipe.classification
+        for name, recipe in found.items()
+        if recipe.task == "classification"
+    }
     assert {name: section.classes for name, section in sections.items()} == wanted
     assert {name for name in sections if sections[name].multi_label} == {"transfer_chestxray8"}
     assert {name for name in sections if sections[name].showcase} == {"quickstart"}
@@ -129,6 +134,7 @@ def test_smoke_shrinks_and_keeps_the_rest(name):
         "model.embed_dims", "model.depths", "model.patch_size", "model.window_size", "model.border",
         "model.needs_weights", "optimizer.base_batch_size", "schedule.epochs",
         "schedule.warmup_epochs", "classification.classes",
+        "detection.width", "segmentation.width", "segmentation.head_width",
     }  # fmt: skip
     assert small.peak_learning_rate == pytest.approx(whole.peak_learning_rate)
 
@@ -137,7 +143,7 @@ def test_smoke_shrinks_and_keeps_the_rest(name):
 def test_records_of_version_0_1_0(golden, kind):
     """What earlier versions wrote to run.json, without sections, is the recipe of today."""
     written = json.loads((golden / "recipes_0_1_0.json").read_text("utf-8"))[kind]
-    assert sorted(written) == recipes.names()
+    assert set(written) <= set(recipes.names())
     for name, values in written.items():
         recipe = recipes.load(name).RECIPE if kind == "recipes" else recipes.smoke(name)
         assert Recipe.from_dict(values) == recipe, name

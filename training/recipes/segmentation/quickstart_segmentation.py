@@ -3,7 +3,8 @@
 Command: python -m training.train --recipe quickstart_segmentation
 Hardware: two CPU cores, 3 GiB of memory.
 The images are those of `quickstart_detection`; the background is a class of its own. --smoke takes
-a minute.
+half a minute.
+Cost: not yet measured to the end.
 Expected: not yet run to its end.
 """
 
