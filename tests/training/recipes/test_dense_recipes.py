@@ -1,0 +1,62 @@
+"""The recipes of detection and segmentation against the official settings."""
+
+import numpy as np
+import pytest
+
+from training.recipes import catalogue as recipes
+
+# name: canvas, steps, /10 at, evaluation keeps the aspect, scales
+COCO = {
+    "coco_retinanet_1x": ((672, 1120), 90_000, (60_000, 80_000), False, ()),
+    "coco_retinanet_3x": ((672, 1120), 270_000, (210_000, 250_000), True, range(480, 897, 32)),
+    "coco_retinanet_dagger": ((896, 1344), 270_000, (210_000, 250_000), True, range(480, 897, 32)),
+}
+
+
+@pytest.mark.parametrize("name", COCO)
+def test_coco(name):
+    recipe = recipes.load(name).RECIPE
+    canvas, steps, milestones, keep_aspect, scales = COCO[name]
+    own, schedule, optimizer, model = (
+        recipe.detection, recipe.schedule, recipe.optimizer, recipe.model,
+    )  # fmt: skip
+    assert (own.canvas, own.keep_aspect, own.scales) == (canvas, keep_aspect, tuple(scales))
+    assert (own.classes, own.width, own.crop) == (80, 256, 0)
+    assert (schedule.curve, schedule.steps, schedule.every) == ("steps", steps, "step")
+    np.testing.assert_allclose(np.multiply(schedule.milestones, steps), milestones)
+    assert (schedule.warmup_steps, schedule.warmup_epochs) == (1000, 0)
+    assert schedule.warmup_learning_rate == pytest.approx(1e-3 * recipe.peak_learning_rate)
+    assert (optimizer.name, recipe.peak_learning_rate, recipe.data.batch_size) == ("adamw", 1e-4, 16)
+    assert (optimizer.weight_decay, optimizer.decay, optimizer.clip_norm) == (0.05, "official", 0)
+    assert (model.drop_path_rate, model.pyramid_norm, model.weights) == (0.2, True, "imagenet")
+    assert (recipe.augment.flip, recipe.augment.color_jitter) == (0.5, 0)
+    dagger = name.endswith("dagger")
+    assert (model.variant, model.peg) == (("base_w14", True) if dagger else ("small", False))
+    assert set(recipe.windows) == {14 if dagger else 7}
+
+
+def test_ade20k():
+    recipe = recipes.load("ade20k_semantic_fpn").RECIPE
+    own, schedule, optimizer, model = (
+        recipe.segmentation, recipe.schedule, recipe.optimizer, recipe.model,
+    )  # fmt: skip
+    assert (own.canvas, own.crop, own.keep_aspect) == ((448, 1792), 448, True)
+    assert (own.least_scale, own.greatest_scale, own.photometric) == (0.5, 2.0, True)
+    assert (own.classes, own.width, own.head_width, own.dropout_rate) == (150, 256, 128, 0.1)
+    assert (schedule.curve, schedule.power, schedule.steps) == ("poly", 0.9, 80_000)
+    assert (schedule.warmup_steps, schedule.warmup_epochs, schedule.min_learning_rate) == (0, 0, 0)
+    assert (optimizer.name, recipe.peak_learning_rate, recipe.data.batch_size) == ("adamw", 1e-4, 32)
+    assert (optimizer.weight_decay, optimizer.clip_norm) == (0.05, 0)
+    assert (model.drop_path_rate, model.pyramid_norm, model.weights) == (0.2, True, "imagenet")
+    assert (recipe.augment.flip, recipe.augment.color_jitter) == (0.5, 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["canvas=64", "canvas=96,64", "canvas=60,100", "crop=64", "crop=50", "scales=64,0"],
+)
+@pytest.mark.parametrize("kind", ["detection", "segmentation"])
+def test_canvases_that_make_no_sense(kind, text):
+    key, _, value = text.partition("=")
+    with pytest.raises(ValueError, match=rf"{kind}\.{key}"):
+        recipes.smoke(f"quickstart_{kind}").with_overrides({f"{kind}.{key}": value})
