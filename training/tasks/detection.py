@@ -72,6 +72,7 @@ class Detection(DenseTask):
             iou_threshold=own.iou_threshold,
             max_detections=own.max_detections,
             width=own.width,
+            tower_initializer=own.tower_initializer,
             name=self.recipe.name,
         )
 

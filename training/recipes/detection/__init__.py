@@ -1,6 +1,7 @@
 """Recipes of object detection: one module each, and the section that they share."""
 
 import dataclasses
+from typing import Literal
 
 from training.recipes.dense import check_dense
 from training.recipes.schema import Recipe
@@ -21,6 +22,7 @@ class Detection(Section):
         least_scale: least factor on an image's size in training.
         greatest_scale: greatest factor; of what exceeds the canvas a random part shows.
         width: channels of the pyramid and the head.
+        tower_initializer: what the head's towers begin with, see `RetinaNet`.
         score_threshold: what a detection's score must exceed.
         iou_threshold: of two detections of a class that share more the better stays.
         max_detections: detections of an image at most.
@@ -33,6 +35,7 @@ class Detection(Section):
     least_scale: Amount = 1.0
     greatest_scale: Amount = 1.0
     width: Size = 256
+    tower_initializer: Literal["normal", "he_normal"] = "normal"
     score_threshold: Share = 0.05
     iou_threshold: Share = 0.5
     max_detections: Size = 100
