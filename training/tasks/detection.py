@@ -129,7 +129,7 @@ class Detection(DenseTask):
         """A `CocoEvaluator`."""
         return CocoEvaluator(info["category_ids"])
 
-    def serve(self, model, info, folder):
+    def serve(self, model, info, folder, **settings):
         """Writes the SavedModel: encoded images to boxes in their own pixels."""
         data = self.recipe.data
         export_detector(
@@ -139,6 +139,7 @@ class Detection(DenseTask):
             size=data.image_size,
             fill=data.mean,
             keep_aspect=self.own.keep_aspect,
+            **settings,
         )
 
     def draw(self, model, source, folder, **options):

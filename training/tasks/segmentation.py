@@ -98,7 +98,7 @@ class Segmentation(DenseTask):
         """A `MeanIoUEvaluator`."""
         return MeanIoUEvaluator(info["class_names"])
 
-    def serve(self, model, info, folder):
+    def serve(self, model, info, folder, **settings):
         """Writes the SavedModel: encoded images to masks of their size."""
         data = self.recipe.data
         export_segmenter(
@@ -108,6 +108,7 @@ class Segmentation(DenseTask):
             size=data.image_size,
             fill=data.mean,
             keep_aspect=self.own.keep_aspect,
+            **settings,
         )
 
     def draw(self, model, source, folder, **options):
