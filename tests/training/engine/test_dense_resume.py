@@ -55,7 +55,10 @@ def test_killed_and_resumed(task, tmp_path):
         assert sorted(one) == sorted(other)
         for name in one:
             np.testing.assert_array_equal(one[name], other[name], err_msg=name)
-    files = ["log.csv", *({"detection": ["detections.json"], "segmentation": ["classes.csv"]}[task])]
+    files = [
+        "log.csv",
+        *({"detection": ["detections.json"], "segmentation": ["classes.csv"]}[task]),
+    ]
     for name in files:
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
     reports = [json.loads((tmp_path / x / "report.json").read_text()) for x in ("whole", "run")]
