@@ -175,10 +175,11 @@ class PhotoSizeEvaluator(MeanIoUEvaluator):
 
 def _resized(mask, shape, scale):
     """The part of a canvas (h, w) that a photo fills, in the photo's `shape`, by nearest pixels."""
-    places = (
-        np.minimum(((np.arange(n) + 0.5) * s).astype("int64"), most - 1)
-        for n, s, most in zip(shape, scale, mask.shape, strict=True)
-    )
+    places = []
+    for count, step, most in zip(shape, np.float32(scale), mask.shape, strict=True):
+        middles = np.arange(count, dtype="float32") + np.float32(0.5)
+        # in float32, as TensorFlow resizes served masks
+        places.append(np.minimum((middles * step).astype("int64"), most - 1))
     return mask[np.ix_(*places)]
 
 

@@ -174,7 +174,7 @@ def in_photo_size(truths, canvases, scales):
 
 
 def test_perfect_in_photos_of_any_size():
-    """A canvas of 8x8 with a photo of 16x4 halved, one of 4x8 as it is; the rest is not looked at."""
+    """A canvas of 8x8 with a photo of 16x4 halved, one of 4x8 as it is."""
     rng = np.random.default_rng(0)
     canvases = [rng.integers(0, 2, (8, 8)).astype("uint8") for _ in range(2)]
     truths = [canvases[0][:, :2].repeat(2, 0).repeat(2, 1), canvases[1][:4].copy()]

@@ -165,7 +165,7 @@ def test_a_keras_file(runs, photos, tmp_path, capsys):
         ("detection", ["--folder", "."], "one of --json, --draw."),
         ("detection", ["--folder", "none", "--json", "x"], "--folder none is not a folder"),
         ("detection", ["a.png", "--annotations", "none"], "which is missing"),
-        ("detection", ["a.png", "--json", "x", "--annotations", "none"], "--annotations none cannot"),
+        ("detection", ["a.png", "--json", "x", "--annotations", "none"], "none cannot be read"),
     ],
 )  # fmt: skip
 def test_what_is_refused(runs, name, words, said, capsys):
