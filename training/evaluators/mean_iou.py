@@ -176,7 +176,7 @@ class PhotoSizeEvaluator(MeanIoUEvaluator):
 def _resized(mask, shape, scale):
     """The part of a canvas (h, w) that a photo fills, in the photo's `shape`, by nearest pixels."""
     places = []
-    for count, step, most in zip(shape, np.float32(scale), mask.shape, strict=True):
+    for count, step, most in zip(shape, scale.astype("float32"), mask.shape, strict=True):
         middles = np.arange(count, dtype="float32") + np.float32(0.5)
         # in float32, as TensorFlow resizes served masks
         places.append(np.minimum((middles * step).astype("int64"), most - 1))
