@@ -62,8 +62,8 @@ class DensePredictor:
         known = card.get("category_ids")
         if known is None:  # a run's own model lies in its folder
             known = (read_info(path.resolve().parent.parent) or {}).get("category_ids")
-        fits = isinstance(known, (list, tuple)) and len(known) == len(self.labels)
-        self.category_ids = tuple(known) if fits else None
+        known = tuple(known) if isinstance(known, (list, tuple)) else ()
+        self.category_ids = known if len(known) == len(self.labels) else None
 
     def __call__(self, encoded):
         """Predicts images.

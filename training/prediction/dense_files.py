@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -84,7 +85,7 @@ class _Masks:
             yield "draw", under_colors(encoded, found["mask"], len(self.labels))
 
 
-KINDS = {"detection": _Detections, "segmentation": _Masks}
+KINDS: dict[str, Any] = {"detection": _Detections, "segmentation": _Masks}
 
 
 def run(task, options):
