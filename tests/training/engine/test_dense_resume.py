@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 
 
 def start(task, folder, *more):
-    changes = [f"{task}.width=8", "data.images=16", "data.batch_size=2", "optimizer.ema=0.9"]
+    changes = [f"{task}.width=8", "data.images=8", "data.batch_size=2", "optimizer.ema=0.9"]
     if task == "segmentation":
         changes.append("segmentation.head_width=8")
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
@@ -32,7 +32,7 @@ def start(task, folder, *more):
 
 
 def finish(process):
-    _, stderr = process.communicate(timeout=300)
+    _, stderr = process.communicate(timeout=900)
     return process.returncode, stderr
 
 
@@ -48,7 +48,7 @@ def test_killed_and_resumed(task, tmp_path):
     killed.kill()
     killed.communicate()
     step = checkpoint.read_position(tmp_path / "run" / LAST)["step"]
-    assert 0 < step < 16
+    assert 0 < step < 8
     status, stderr = finish(start(task, tmp_path / "run", "--resume"))
     assert status == 0, stderr
     with np.load(tmp_path / "whole" / LAST) as one, np.load(tmp_path / "run" / LAST) as other:
