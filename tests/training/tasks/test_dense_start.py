@@ -47,6 +47,7 @@ def values_of(classifier, backbone):
     return [own.get(v.path, np.array(v)) for v in classifier.variables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
 @pytest.mark.parametrize("kind", ["classifier", "backbone", "detector", "saved_detector"])
 def test_the_backbone_is_taken(files, kind, ending):
