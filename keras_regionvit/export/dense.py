@@ -13,9 +13,62 @@ from keras_regionvit.export.model_card import LABELS, write_card
 from keras_regionvit.export.warmup import WARMUP, write_warmup
 from keras_regionvit.files import replacing_folder
 from keras_regionvit.images.batch import decoded_batch
-from keras_regionvit.images.canvas import fitted_sides, on_canvas
+from keras_regionvit.images.canvas import canvas_sides, fitted_sides, on_canvas, turned
 from keras_regionvit.images.decode import MAX_PIXELS, with_channels
 from keras_regionvit.version import VERSION
+
+
+def answers(encoded, model, respond, canvas, max_pixels=MAX_PIXELS):
+    """What is said of encoded images, each on a canvas as evaluation has it.
+
+    A canvas of two sides lies or stands as an image does; both kinds pass the model by themselves.
+
+    Args:
+        encoded: string (B,): JPEG, PNG, GIF (its first frame) or BMP.
+        model: function of images, float32 (B, h, w, C) on 0..255, gives a nest of tensors.
+        respond: function `(outputs, sides, whole, valid)` of what the model gives, rows and columns
+            of each image and of what it fills of its canvas, int32 (B, 2), and `valid`; it gives a
+            dict of tensors with B rows.
+        canvas: `(size, fill, keep_aspect)`, see `export_detector`.
+        max_pixels: larger images are not decoded.
+
+    Returns:
+        The dict, and `valid` bool (B,): false for an image that cannot be read.
+    """
+    size = canvas[0]
+    images, sides, whole, valid = canvases(encoded, *canvas, max_pixels)
+    count = tf.size(valid)
+
+    def of(images, rows):
+        picked = [tf.gather(x, rows) for x in (sides, whole, valid)]
+        outputs = model(images)
+        return respond(tf.nest.map_structure(lambda x: x[: tf.size(rows)], outputs), *picked)
+
+    if isinstance(size, int):
+        # one row of images at least: TensorFlow's convolutions fail without any
+        return {**of(images, tf.range(count)), "valid": valid}
+    stands = (sides[:, 0] > sides[:, 1])[:count]
+    lying, standing = (tf.where(stands == kind)[:, 0] for kind in (False, True))
+    shorter = min(size)
+
+    def lie():
+        return of(_rows(images, lying)[:, :shorter], lying)
+
+    def stand():
+        return of(_rows(images, standing)[:, :, :shorter], standing)
+
+    def both():
+        order = [tf.cast(lying, tf.int32), tf.cast(standing, tf.int32)]
+        return tf.nest.map_structure(lambda *x: tf.dynamic_stitch(order, x), lie(), stand())
+
+    some_stand, all_stand = tf.reduce_any(stands), tf.size(standing) == count
+    found = tf.cond(some_stand, lambda: tf.cond(all_stand, stand, both), lie)
+    return {**found, "valid": valid}
+
+
+def _rows(images, rows):
+    """Those rows of images; the first where there are none, as convolutions fail without any."""
+    return tf.cond(tf.size(rows) > 0, lambda: tf.gather(images, rows), lambda: images[:1])
 
 
 def canvases(encoded, size, fill, keep_aspect, max_pixels=MAX_PIXELS):
@@ -23,7 +76,8 @@ def canvases(encoded, size, fill, keep_aspect, max_pixels=MAX_PIXELS):
 
     Args:
         encoded: string (B,): JPEG, PNG, GIF (its first frame) or BMP.
-        size: S.
+        size: S, or the shorter and the longer side of a canvas that lies or stands as an image
+            does; what comes out are then squares of the longer side, which hold either.
         fill: C numbers, the colour beside an image.
         keep_aspect: whether rows and columns are scaled alike; else an image fills the canvas.
         max_pixels: larger images are not decoded.
@@ -33,15 +87,17 @@ def canvases(encoded, size, fill, keep_aspect, max_pixels=MAX_PIXELS):
         image, and of what it fills of its canvas, int32 (B, 2); bool (B,). There is one row of
         images at least: TensorFlow's convolutions fail without any.
     """
+    square = size if isinstance(size, int) else max(size)
 
     def make(image):
         image = with_channels(image, len(fill))
         sides = tf.shape(image)[:2]
-        whole = fitted_sides(sides, size, keep_aspect)
-        return on_canvas(image, size, whole, fill), sides, whole
+        fit = size if isinstance(size, int) else turned(size, sides)
+        whole = fitted_sides(sides, fit, keep_aspect)
+        return on_canvas(image, square, whole, fill), sides, whole
 
     specs = (
-        tf.TensorSpec((size, size, len(fill)), tf.float32),
+        tf.TensorSpec((square, square, len(fill)), tf.float32),
         tf.TensorSpec((2,), tf.int32),
         tf.TensorSpec((2,), tf.int32),
     )
@@ -74,7 +130,7 @@ def write_saved_model(model, path, functions, labels, size, card):
         path: the folder to make, which must not exist yet.
         functions: traced functions by the names of their signatures.
         labels: optional names of the classes.
-        size: S, of the warm-up requests.
+        size: of the warm-up requests, an int or rows and columns.
         card: dict of plain data to add to the card.
 
     Raises:
@@ -96,8 +152,9 @@ def write_saved_model(model, path, functions, labels, size, card):
 def _requests(model, functions, size):
     """A request for each signature."""
     height, width, channels = model.input.shape[1:]
-    images = np.zeros((1, height or size, width or size, channels), "float32")
-    encoded = [tf.io.encode_png(np.zeros((size, size, 3), "uint8")).numpy()]
+    rows, columns = canvas_sides(size)
+    images = np.zeros((1, height or rows, width or columns, channels), "float32")
+    encoded = [tf.io.encode_png(np.zeros((rows, columns, 3), "uint8")).numpy()]
     for name, function in functions.items():
         spec = function.input_signature[0]
         yield name, {spec.name: encoded if spec.dtype == tf.string else images}

@@ -6,8 +6,8 @@ B: images; D: detections of an image; S: side of the canvas; C: channels.
 import tensorflow as tf
 
 from keras_regionvit.export.dense import (
+    answers,
     bytes_spec,
-    canvases,
     images_spec,
     traced,
     write_saved_model,
@@ -39,7 +39,8 @@ def export_detector(
         model: a `keras_regionvit.RetinaNet` that normalises by itself.
         path: the folder to make, which must not exist yet; its parents are made.
         labels: optional names of the classes; without, these are named by their numbers.
-        size: S, that images are resized to fit.
+        size: S, that images are resized to fit; or the shorter and the longer side of a canvas that
+            lies or stands as an image does, for a model of images of any size.
         fill: C numbers on 0..255, the colour beside an image, the mean that the model subtracts.
         keep_aspect: whether rows and columns are scaled alike; else an image fills the canvas.
         max_pixels: larger images are not decoded.
@@ -65,25 +66,29 @@ def export_detector(
         return named(model(images, training=False))
 
     def of_bytes(image_bytes):
-        images, sides, whole, valid = canvases(image_bytes, size, fill, keep_aspect, max_pixels)
-        found = model(images, training=False)
-        return {**named(_in_own_pixels(found, sides, whole, valid)), "valid": valid}
+        def respond(found, sides, whole, valid):
+            return named(_in_own_pixels(found, sides, whole, valid))
+
+        def detect(images):
+            return model(images, training=False)
+
+        return answers(image_bytes, detect, respond, (size, fill, keep_aspect), max_pixels)
 
     functions = {
         "serving_default": traced(of_bytes, bytes_spec()),
         "predict_pixels": traced(of_pixels, images_spec(model)),
     }
-    about = {"canvas": {"size": size, "fill": list(fill), "keep_aspect": keep_aspect}}
+    shown = size if isinstance(size, int) else list(size)
+    about = {"canvas": {"size": shown, "fill": list(fill), "keep_aspect": keep_aspect}}
     write_saved_model(model, path, functions, labels, size, {**about, **(card or {})})
 
 
 def _in_own_pixels(found, sides, whole, valid):
     """Detections on canvases as those of their images, none for an image that is not valid."""
-    found = {name: value[: tf.size(valid)] for name, value in found.items()}
     # (rows, columns) to (x, y, x, y)
     xyxy = [1, 0, 1, 0]
-    sides = tf.gather(tf.cast(sides[: tf.size(valid)], tf.float32), xyxy, axis=1)[:, None]
-    whole = tf.gather(tf.cast(whole[: tf.size(valid)], tf.float32), xyxy, axis=1)[:, None]
+    sides = tf.gather(tf.cast(sides, tf.float32), xyxy, axis=1)[:, None]
+    whole = tf.gather(tf.cast(whole, tf.float32), xyxy, axis=1)[:, None]
     boxes = tf.minimum(tf.math.divide_no_nan(found["boxes"] * sides, whole), sides)
     count = tf.where(valid, found["count"], 0)
     real = tf.range(found["scores"].shape[1]) < count[:, None]

@@ -6,8 +6,8 @@ B: images; S: side of the canvas; C: channels.
 import tensorflow as tf
 
 from keras_regionvit.export.dense import (
+    answers,
     bytes_spec,
-    canvases,
     images_spec,
     traced,
     write_saved_model,
@@ -38,7 +38,8 @@ def export_segmenter(
         model: a `keras_regionvit.SemanticFPN` that normalises by itself.
         path: the folder to make, which must not exist yet; its parents are made.
         labels: optional names of the classes, kept in `assets.extra/labels.txt`.
-        size: S, that images are resized to fit.
+        size: S, that images are resized to fit; or the shorter and the longer side of a canvas that
+            lies or stands as an image does, for a model of images of any size.
         fill: C numbers on 0..255, the colour beside an image, the mean that the model subtracts.
         keep_aspect: whether rows and columns are scaled alike; else an image fills the canvas.
         max_pixels: larger images are not decoded.
@@ -60,13 +61,14 @@ def export_segmenter(
             f"Received one of {model.num_classes}"
         )
 
-    functions = _functions(model, (size, fill, keep_aspect, max_pixels))
-    about = {"canvas": {"size": size, "fill": list(fill), "keep_aspect": keep_aspect}}
+    functions = _functions(model, ((size, fill, keep_aspect), max_pixels))
+    shown = size if isinstance(size, int) else list(size)
+    about = {"canvas": {"size": shown, "fill": list(fill), "keep_aspect": keep_aspect}}
     write_saved_model(model, path, functions, labels, size, {**about, **(card or {})})
 
 
 def _functions(model, canvas):
-    """The functions behind the signatures; `canvas` are the arguments of `canvases`."""
+    """The functions behind the signatures; `canvas` are the last arguments of `answers`."""
 
     def classes_of(images):
         return tf.argmax(model(images, training=False), axis=-1, output_type=tf.int32)
@@ -75,16 +77,15 @@ def _functions(model, canvas):
         return {"mask": classes_of(images)}
 
     def of_bytes(image_bytes):
-        images, sides, whole, valid = canvases(image_bytes, *canvas)
-        count = tf.size(valid)
-        masks = tf.cast(classes_of(images)[:count], tf.uint8)
-
         def png(each):
             mask, sides, whole, valid = each
             return tf.cond(valid, lambda: _png(mask, sides, whole), lambda: b"")
 
-        each = masks, sides[:count], whole[:count], valid
-        return {"mask_png": tf.map_fn(png, each, fn_output_signature=tf.string), "valid": valid}
+        def respond(masks, *about):
+            each = tf.cast(masks, tf.uint8), *about
+            return {"mask_png": tf.map_fn(png, each, fn_output_signature=tf.string)}
+
+        return answers(image_bytes, classes_of, respond, *canvas)
 
     return {
         "serving_default": traced(of_bytes, bytes_spec()),

@@ -1,10 +1,14 @@
 """From a task and its recipe to the batches of a run."""
 
 import dataclasses
+import functools
+import itertools
+import math
 from typing import Any
 
+from training.data.orientation import alternating
 from training.data.pipeline import evaluation_batches, training_batches
-from training.distribute.replicas import distribute_dataset, distribute_once
+from training.distribute.replicas import Again, distribute_dataset, distribute_once
 
 EVALUATION_BATCH = 250  # examples at a time, unless batches of training are smaller
 
@@ -16,7 +20,7 @@ class Inputs:
     Attributes:
         source: a `training.data.sources.source.Source` to learn from.
         held_out: one to be evaluated on.
-        steps_per_epoch: whole batches an epoch.
+        steps_per_epoch: whole batches an epoch; where the recipe says steps, its parts of them.
     """
 
     source: Any
@@ -68,7 +72,9 @@ def open_inputs(task, data=None):
             f"`data.batch_size` must be at most the {source.count} {task.unit} of {source.name}. "
             f"Received: {settings.batch_size}"
         )
-    return Inputs(source, held_out, source.count // settings.batch_size)
+    schedule = task.recipe.schedule
+    steps = sum(_steps(task, source))
+    return Inputs(source, held_out, schedule.steps // schedule.epochs or steps)
 
 
 def train_batches(task, inputs, *, seed, start_step=0, **options):
@@ -86,18 +92,29 @@ def train_batches(task, inputs, *, seed, start_step=0, **options):
         A `tf.data.Dataset` of `(inputs, targets)`.
     """
     recipe = task.recipe
-    return training_batches(
-        inputs.source,
-        task.preparation(inputs.info, training=True),
-        task.specs(inputs.info),
-        batch_size=recipe.data.batch_size,
-        epochs=recipe.schedule.epochs,
-        seed=seed,
-        start_step=start_step,
-        repeats=recipe.augment.repeats,
-        mix=task.mixing(),
-        **options,
-    )
+    steps = _steps(task, inputs.source)
+    epochs = recipe.schedule.epochs * inputs.steps_per_epoch / sum(steps)  # of the images
+
+    def of_group(task, source, start_step):
+        return training_batches(
+            source,
+            task.preparation(inputs.info, training=True),
+            task.specs(inputs.info),
+            batch_size=recipe.data.batch_size,
+            epochs=math.ceil(epochs),
+            seed=seed,
+            start_step=start_step,
+            repeats=recipe.augment.repeats,
+            mix=task.mixing(),
+            **options,
+        )
+
+    groups = [
+        functools.partial(of_group, *group) for group in task.groups(inputs.source, training=True)
+    ]
+    if len(groups) == 1:
+        return groups[0](start_step)
+    return alternating(groups, steps, epochs=math.ceil(epochs), seed=seed, start_step=start_step)
 
 
 def eval_batches(task, source, *, batch_size=None, **options):
@@ -106,12 +123,18 @@ def eval_batches(task, source, *, batch_size=None, **options):
     Returns:
         A `tf.data.Dataset` of `(inputs, targets)`; the last batch may be smaller.
     """
+    batch_size = batch_size or _evaluation_batch(task)
+    first, *others = (
+        _once(*group, batch_size=batch_size, **options)
+        for group in task.groups(source, training=False)
+    )
+    return functools.reduce(lambda done, batches: done.concatenate(batches), others, first)
+
+
+def _once(task, source, **options):
+    """The examples of one group."""
     return evaluation_batches(
-        source,
-        task.preparation(source.info, training=False),
-        task.specs(source.info),
-        batch_size=batch_size or _evaluation_batch(task),
-        **options,
+        source, task.preparation(source.info, training=False), task.specs(source.info), **options
     )
 
 
@@ -144,10 +167,20 @@ def evaluation_dataset(strategy, task, source, *, batch_size=None, **options):
     """
     batch_size = batch_size or _evaluation_batch(task)
 
-    def of_worker(shard):
-        return eval_batches(task, source, batch_size=batch_size, shard=shard, **options)
+    def of_group(task, source):
+        def of_worker(shard):
+            return _once(task, source, batch_size=batch_size, shard=shard, **options)
 
-    return distribute_once(strategy, of_worker, batch_size, source.count)
+        return distribute_once(strategy, of_worker, batch_size, source.count)
+
+    groups = [of_group(*group) for group in task.groups(source, training=False)]
+    return groups[0] if len(groups) == 1 else Again(lambda: itertools.chain(*groups))
+
+
+def _steps(task, source):
+    """Steps that each group has in an epoch, a list of ints."""
+    groups = task.groups(source, training=True)
+    return [group.count // task.recipe.data.batch_size for _, group in groups]
 
 
 def _evaluation_batch(task):

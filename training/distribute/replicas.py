@@ -41,7 +41,7 @@ def endless(dataset):
     A strategy asks all workers before each batch whether a finite data set has one left.
 
     Args:
-        dataset: a `tf.data.Dataset` of tensors of static shapes.
+        dataset: a `tf.data.Dataset` of tensors; the zeros have sides of 1 where shapes are open.
 
     Example:
 
@@ -49,7 +49,7 @@ def endless(dataset):
     1000
     """
     zeros = tf.nest.map_structure(
-        lambda spec: tf.zeros(spec.shape, spec.dtype), dataset.element_spec
+        lambda spec: tf.zeros([side or 1 for side in spec.shape], spec.dtype), dataset.element_spec
     )
     return dataset.concatenate(tf.data.Dataset.from_tensors(zeros).repeat())
 

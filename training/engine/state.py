@@ -11,7 +11,7 @@ import numpy as np
 
 from training.engine import checkpoint
 from training.optimizers import adamw, sgd
-from training.schedules import WarmupCosine
+from training.schedules import WarmupCosine, WarmupPoly, WarmupSteps
 
 _MOST_STEPS = 2**53  # from here on floats miss some whole numbers
 
@@ -149,16 +149,27 @@ def make_train_state(task, info, steps_per_epoch, strategy):
 
 
 def make_schedule(recipe, steps_per_epoch):
-    """The learning rate of a recipe by steps, a `WarmupCosine`."""
+    """The learning rate of a recipe by steps, a `training.schedules.Warmup`.
+
+    Raises:
+        ValueError: the warm-up is as long as the training.
+    """
     schedule = recipe.schedule
-    return WarmupCosine(
-        recipe.peak_learning_rate,
-        schedule.epochs * steps_per_epoch,
-        round(schedule.warmup_epochs * steps_per_epoch),
-        warmup_learning_rate=schedule.warmup_learning_rate,
-        min_learning_rate=schedule.min_learning_rate,
-        every=steps_per_epoch if schedule.every == "epoch" else 1,
-    )
+    steps = schedule.epochs * steps_per_epoch
+    arguments = {
+        "peak_learning_rate": recipe.peak_learning_rate,
+        "steps": steps,
+        "warmup_steps": schedule.warmup_steps or round(schedule.warmup_epochs * steps_per_epoch),
+        "warmup_learning_rate": schedule.warmup_learning_rate,
+        "every": steps_per_epoch if schedule.every == "epoch" else 1,
+    }
+    if schedule.curve == "steps":
+        milestones = [round(share * steps) for share in schedule.milestones]
+        return WarmupSteps(milestones, **arguments)
+    arguments["min_learning_rate"] = schedule.min_learning_rate
+    if schedule.curve == "poly":
+        return WarmupPoly(schedule.power, **arguments)
+    return WarmupCosine(**arguments)
 
 
 def make_optimizer(recipe, model, schedule):

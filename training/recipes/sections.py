@@ -62,7 +62,8 @@ class Data(Section):
         eval_split: the part to be judged on.
         splits: whether folders called train, val or test (in large or small letters) are parts of
             the data; else they are classes as all others. For the source "folder".
-        images: how many images to generate, for the source "generated"; 0 means 1,024.
+        images: how many images to generate, for the source "generated", 0 means 1,024; how many
+            of the source "composed" to take at most, 0 means all.
         image_size: height and width of the images in pixels.
         channels: 3 for colour, 1 for grey.
         mean: of the pixels on 0..255, one entry a channel.
@@ -239,16 +240,28 @@ class Schedule(Section):
     """How long the training is, and how its learning rate goes.
 
     Attributes:
-        epochs: how often the images are gone through.
+        epochs: how often the images are gone through. With `steps`: how many parts of the same
+            length the training has, each with an evaluation at its end.
+        steps: length of the training in steps, however many images there are; 0 means by `epochs`.
+        curve: how the rate falls: "cosine", in "steps" to a tenth at each of `milestones`, or as a
+            "poly" of `power`.
+        milestones: shares of the training, such as 2/3 and 8/9, for "steps".
+        power: exponent, for "poly".
         every: whether the rate changes by "epoch", as timm does by default, or by "step".
         warmup_epochs: length of the warm-up.
+        warmup_steps: length of the warm-up in place of `warmup_epochs`, where that is 0.
         warmup_learning_rate: first rate of the warm-up.
-        min_learning_rate: last rate.
+        min_learning_rate: last rate, for "cosine" and "poly".
     """
 
     epochs: Size = 300
+    steps: Count = 0
+    curve: Literal["cosine", "steps", "poly"] = "cosine"
+    milestones: tuple[float, ...] = ()
+    power: Amount = 0.9
     every: Literal["epoch", "step"] = "epoch"
     warmup_epochs: Amount = 50
+    warmup_steps: Count = 0
     warmup_learning_rate: Amount = 1e-6
     min_learning_rate: Amount = 1e-5
 
@@ -256,6 +269,18 @@ class Schedule(Section):
         """Checks that the warm-up ends before the training does."""
         wanted = f"below {self.epochs} epochs"
         self.require(self.warmup_epochs < self.epochs, "warmup_epochs", wanted)
+        wanted = f"0 with `schedule.warmup_epochs` of {self.warmup_epochs}"
+        self.require(not (self.warmup_epochs and self.warmup_steps), "warmup_steps", wanted)
+        wanted = f"a multiple of `schedule.epochs`, {self.epochs}"
+        self.require(self.steps % self.epochs == 0, "steps", wanted)
+        if self.steps:
+            wanted = f"below `schedule.steps`, {self.steps}"
+            self.require(self.warmup_steps < self.steps, "warmup_steps", wanted)
+        rising = tuple(sorted(set(self.milestones))) == self.milestones
+        inside = all(0 < share < 1 for share in self.milestones)
+        self.require(rising and inside, "milestones", "shares between 0 and 1 that rise")
+        wanted = "shares of the training" if self.curve == "steps" else "empty but for 'steps'"
+        self.require(bool(self.milestones) == (self.curve == "steps"), "milestones", wanted)
 
 
 @dataclasses.dataclass(frozen=True)

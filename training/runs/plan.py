@@ -209,7 +209,7 @@ def _ended_earlier(began, overrides):
         `(recipe, epochs)`: the recipe with that change, and its epochs before; 0 if it has none.
     """
     key, warmup = "schedule.epochs", "schedule.warmup_epochs"
-    if key not in overrides:
+    if key not in overrides or began.schedule.steps:
         return began, 0
     shorter = began.with_overrides({key: overrides[key], warmup: "0"}).schedule.epochs
     if shorter >= began.schedule.epochs:

@@ -240,8 +240,13 @@ def build_model(recipe, classes, preprocessing=False):
     return build_classifier(build_backbone(recipe), classes, activation, inputs=x, name=recipe.name)
 
 
-def build_backbone(recipe):
-    """The backbone of a recipe, a `RegionViTBackbone` for images with their border."""
+def build_backbone(recipe, input_shape=None):
+    """The backbone of a recipe, a `RegionViTBackbone` for images with their border.
+
+    Args:
+        recipe: a `training.recipes.schema.Recipe`.
+        input_shape: what it takes, if not squares of `data.image_size`.
+    """
     data, model = recipe.data, recipe.model
     side = data.image_size + 2 * model.border
     half = recipe.compute.precision
@@ -251,7 +256,7 @@ def build_backbone(recipe):
         "peg": model.peg,
         "pyramid_norm": model.pyramid_norm,
         "gradient_checkpointing": model.gradient_checkpointing,
-        "input_shape": (side, side, data.channels),
+        "input_shape": input_shape or (side, side, data.channels),
         "dtype": None if half == "float32" else f"mixed_{half}",
         "name": "backbone",
         **{switch: getattr(model, switch) for switch in SWITCHES},

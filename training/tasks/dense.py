@@ -1,8 +1,9 @@
 """What tasks share that see the whole of an image: detection and segmentation.
 
-S: side of the canvas; C: channels.
+h, w: rows and columns of the canvas; C: channels.
 """
 
+import copy
 import dataclasses
 
 import tensorflow as tf
@@ -12,18 +13,58 @@ from keras_regionvit.images.decode import decode_image
 from keras_regionvit.images.preprocessing import normalize
 from keras_regionvit.weights.pretrained import initialize_from
 from training.augmentation.canvas import evaluation_canvas, training_canvas
+from training.augmentation.photometric import photometric as distorted
+from training.data.orientation import parts_of, whole_batches
 from training.tasks.task import Task
 
 
 class DenseTask(Task):
-    """A task whose inputs are whole images on a canvas, float32 (B, S, S, C), normalised."""
+    """A task whose inputs are whole images on a canvas, float32 (B, h, w, C), normalised.
+
+    Attributes:
+        shape: h and w. With a canvas of two sides that of images with more columns than rows; the
+            tasks that `groups` gives have the shape of their images.
+    """
 
     unit = "images"
+
+    def __init__(self, recipe):
+        super().__init__(recipe)
+        self.shape = self.canvas if isinstance(self.canvas, tuple) else (self.canvas,) * 2
 
     @property
     def own(self):
         """The task's own section of the recipe."""
         return getattr(self.recipe, self.recipe.task)
+
+    @property
+    def canvas(self):
+        """What images are resized to fit: the side of a square, or (shorter, longer) side."""
+        return self.own.canvas or self.recipe.data.image_size
+
+    @property
+    def input_shape(self):
+        """What the model takes: sides are open where the canvas turns as an image lies."""
+        sides = (None, None) if self.own.canvas else self.shape
+        return (*sides, self.recipe.data.channels)
+
+    def groups(self, source, training):
+        """All images on a square; else those that lie and those that stand, each a part."""
+        if not self.own.canvas:
+            return [(self, source)]
+        if training and self.own.crop:
+            return [(self._shaped((self.own.crop,) * 2), source)]
+        parts = parts_of(source)
+        if training:
+            batch = self.recipe.data.batch_size
+            parts = [(portrait, whole_batches(part, batch)) for portrait, part in parts]
+        shapes = {False: self.canvas, True: self.canvas[::-1]}
+        return [(self._shaped(shapes[portrait]), part) for portrait, part in parts]
+
+    def _shaped(self, shape):
+        other = copy.copy(self)
+        other.shape = shape
+        return other
 
     def build_model(self, info, preprocessing=False):
         """The model, which has a `backbone`; `preprocessing`: whether it takes pixels on 0..255."""
@@ -38,8 +79,9 @@ class DenseTask(Task):
     def canvas_of(self, training):
         """A function `(image, seed) -> (normalised canvas, placement)`, see `training_canvas`."""
         data, augment, own = self.recipe.data, self.recipe.augment, self.own
-        settings = {"size": data.image_size, "fill": data.mean, "keep_aspect": own.keep_aspect}
-        recolour = _recolouring(augment.color_jitter) if training else None
+        settings = {"size": self.shape, "fill": data.mean, "keep_aspect": own.keep_aspect}
+        shorter = min(own.canvas or self.shape)
+        recolour = _recolouring(augment.color_jitter, own.photometric) if training else None
 
         def prepare(image, seed):
             if not training:
@@ -52,7 +94,9 @@ class DenseTask(Task):
                     image,
                     seeds[0],
                     scales=(own.least_scale, own.greatest_scale),
+                    factors=tuple(side / shorter for side in own.scales),
                     flip=augment.flip,
+                    fit=own.canvas,
                     **settings,
                 )
             return normalize(canvas, data.mean, data.std), placement
@@ -99,8 +143,10 @@ def with_index(source):
     return dataclasses.replace(source, example_of=example_of)
 
 
-def _recolouring(strength):
-    """A function `(image, seed, channels)` that changes an image's colours; None for strength 0."""
+def _recolouring(strength, photometric):
+    """A function `(image, seed, channels)` that changes an image's colours, or None."""
+    if photometric:
+        return lambda image, seed, channels: distorted(_decoded(image, channels), seed)
     if not strength:
         return None
     from training.augmentation import ColorJitter  # here: keras-cv takes seconds to import
@@ -109,8 +155,10 @@ def _recolouring(strength):
     layer = ColorJitter(strength)
 
     def recolour(image, seed, channels):
-        if image.dtype == tf.string:
-            image = decode_image(image, channels)
-        return run([layer], tf.cast(image, tf.float32), [seed])[0]
+        return run([layer], tf.cast(_decoded(image, channels), tf.float32), [seed])[0]
 
     return recolour
+
+
+def _decoded(image, channels):
+    return decode_image(image, channels) if image.dtype == tf.string else image

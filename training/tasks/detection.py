@@ -1,7 +1,7 @@
 """Object detection: images to boxes with their classes.
 
-B images; S: side of the canvas; N: objects of an image, padded; n: of one, not padded; D:
-detections of an image.
+B images; h, w: rows and columns of the canvas; N: objects of an image, padded; n: of one, not
+padded; D: detections of an image.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ SHOWN = 8  # images that are drawn at the end of a run
 class Detection(DenseTask):
     """Images to boxes. An example is `{"image", "boxes", "labels", "crowd", "area", "index"}`.
 
-    Inputs are images float32 (B, S, S, channels) on a canvas; targets a dict of `boxes` (B, N, 4)
+    Inputs are images float32 (B, h, w, channels) on a canvas; targets a dict of `boxes` (B, N, 4)
     on the canvas and `labels` (B, N), -1 for padding, crowds and what hardly shows, and of what an
     evaluation needs: `original`, `crowd`, `area`, `scale`, `index`, see `CocoEvaluator`. Outputs
     are those of a `keras_regionvit.RetinaNet`.
@@ -66,7 +66,7 @@ class Detection(DenseTask):
         """A `RetinaNet` on the recipe's backbone."""
         own = self.own
         return RetinaNet(
-            build_backbone(self.recipe),
+            build_backbone(self.recipe, self.input_shape),
             len(info["class_names"]),
             include_preprocessing=preprocessing,
             score_threshold=own.score_threshold,
@@ -78,8 +78,8 @@ class Detection(DenseTask):
         )
 
     def specs(self, info):
-        """An image (S, S, channels) and its padded objects."""
-        size, most = self.recipe.data.image_size, self.own.max_objects
+        """An image (h, w, channels) and its padded objects."""
+        most = self.own.max_objects
         shapes = {
             "boxes": ((most, 4), tf.float32),
             "labels": ((most,), tf.int32),
@@ -89,7 +89,7 @@ class Detection(DenseTask):
             "scale": ((2,), tf.float32),
             "index": ((), tf.int64),
         }
-        image = tf.TensorSpec((size, size, self.recipe.data.channels), tf.float32)
+        image = tf.TensorSpec((*self.shape, self.recipe.data.channels), tf.float32)
         return image, {name: tf.TensorSpec(*spec) for name, spec in shapes.items()}
 
     def preparation(self, info, training):
@@ -138,7 +138,7 @@ class Detection(DenseTask):
             model,
             folder,
             labels=lines(info["class_names"]),
-            size=data.image_size,
+            size=self.canvas,
             fill=data.mean,
             keep_aspect=self.own.keep_aspect,
             **settings,

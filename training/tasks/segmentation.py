@@ -1,6 +1,6 @@
 """Semantic segmentation: images to a class for each pixel.
 
-B images; S: side of the canvas; K: classes.
+B images; h, w: rows and columns of the canvas; K: classes.
 """
 
 import numpy as np
@@ -22,8 +22,8 @@ SHOWN = 8  # images that are drawn at the end of a run
 class Segmentation(DenseTask):
     """Images to classes of pixels. An example is `{"image", "mask"}`.
 
-    Inputs are images float32 (B, S, S, channels) on a canvas, targets `{"mask": int32 (B, S, S)}`,
-    255 for what has no class, outputs logits (B, S, S, K).
+    Inputs are images float32 (B, h, w, channels) on a canvas, targets `{"mask": int32 (B, h, w)}`,
+    255 for what has no class, outputs logits (B, h, w, K).
 
     Example:
 
@@ -53,7 +53,7 @@ class Segmentation(DenseTask):
         """A `SemanticFPN` on the recipe's backbone."""
         own = self.own
         return SemanticFPN(
-            build_backbone(self.recipe),
+            build_backbone(self.recipe, self.input_shape),
             len(info["class_names"]),
             include_preprocessing=preprocessing,
             dropout_rate=own.dropout_rate,
@@ -63,19 +63,18 @@ class Segmentation(DenseTask):
         )
 
     def specs(self, info):
-        """An image (S, S, channels) and its mask (S, S)."""
-        size = self.recipe.data.image_size
-        image = tf.TensorSpec((size, size, self.recipe.data.channels), tf.float32)
-        return image, {"mask": tf.TensorSpec((size, size), tf.int32)}
+        """An image (h, w, channels) and its mask (h, w)."""
+        image = tf.TensorSpec((*self.shape, self.recipe.data.channels), tf.float32)
+        return image, {"mask": tf.TensorSpec(self.shape, tf.int32)}
 
     def preparation(self, info, training):
         """The image on its canvas, its mask moved along."""
-        canvas_of, size = self.canvas_of(training), self.recipe.data.image_size
+        canvas_of, shape = self.canvas_of(training), self.shape
 
         def prepare(example, seed):
             image, placement = canvas_of(example["image"], seed)
             mask = placement.mask(example["mask"], fill=NO_CLASS)
-            return image, {"mask": tf.ensure_shape(tf.cast(mask, tf.int32), (size, size))}
+            return image, {"mask": tf.ensure_shape(tf.cast(mask, tf.int32), shape)}
 
         return prepare
 
@@ -107,7 +106,7 @@ class Segmentation(DenseTask):
             model,
             folder,
             labels=lines(info["class_names"]),
-            size=data.image_size,
+            size=self.canvas,
             fill=data.mean,
             keep_aspect=self.own.keep_aspect,
             **settings,

@@ -84,6 +84,18 @@ class Task(abc.ABC):
         is padded.
         """
 
+    def groups(self, source, training):
+        """The parts of a source whose examples become tensors of the same shapes; all by default.
+
+        Args:
+            source: a `training.data.sources.source.Source`.
+            training: whether for batches to learn from.
+
+        Returns:
+            A list of `(task, source)`: a batch has examples of one part, which that task prepares.
+        """
+        return [(self, source)]
+
     @abc.abstractmethod
     def preparation(self, info, training):
         """How an example becomes tensors.

@@ -96,6 +96,7 @@ def composed_source(split, what="detection", *, count=None):
             "name": tf.strings.join([f"composed {part}, image ", tf.strings.as_string(index)]),
         },
         summary=class_summary(class_names),
+        sizes=np.full((count, 2), SIZE, "int32"),
     )
 
 

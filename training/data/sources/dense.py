@@ -115,7 +115,7 @@ def detection_source(
         max_objects = int(np.diff(objects.ends).max(initial=0))
     paths = [os.path.join(folder, file) for file in files]
     names, sizes = tf.constant([os.fsencode(path) for path in paths]), np.array(sizes, "int32")
-    sizes, rows = tf.constant(sizes), Objects(*map(tf.constant, objects))
+    expected, rows = tf.constant(sizes), Objects(*map(tf.constant, objects))
     found = Findings()
 
     def name_of(index):
@@ -125,7 +125,7 @@ def detection_source(
 
     def example_of(index):
         encoded = read(index)
-        arguments = name_of(index), image_shape(encoded), sizes[index]
+        arguments = name_of(index), image_shape(encoded), expected[index]
         index = tf.ensure_shape(found.call(_check_size, tf.int64, index, *arguments), ())
         begin, end = rows.ends[index], rows.ends[index + 1]
         return {
@@ -145,6 +145,7 @@ def detection_source(
         key_of=lambda index: {"index": index, "name": found.insist_none(name_of(index), index)},
         summary=class_summary(class_names, np.bincount(objects.labels, minlength=len(class_names))),
         notes=tuple(notes),
+        sizes=sizes,
     )
 
 

@@ -60,18 +60,19 @@ def open_masks(data, split, *, zero_is_none=None):
         [os.path.join(folder, pair[side]) for pair in pairs]
         for side, folder in enumerate((part.images, part.masks))
     )
-    for image, mask in zip(images, masks, strict=True):
-        _check_header(image, mask)
+    sizes = [_checked_sides(image, mask) for image, mask in zip(images, masks, strict=True)]
     zero = part.ade20k if zero_is_none is None else zero_is_none
     class_names, _ = class_names_of(data)
     if class_names is None:
         class_names, note = _numbered(data, zero)
         notes += (note,)
     name = f"{part.images} {split}" if part.whole else str(part.lister or part.images)
-    return mask_source(name, class_names, images, masks, zero_is_none=zero, notes=notes)
+    return mask_source(
+        name, class_names, images, masks, zero_is_none=zero, notes=notes, sizes=sizes
+    )
 
 
-def mask_source(name, class_names, images, masks, *, zero_is_none=False, notes=()):
+def mask_source(name, class_names, images, masks, *, zero_is_none=False, notes=(), sizes=None):
     """A source of image files with a mask file each.
 
     Args:
@@ -81,6 +82,7 @@ def mask_source(name, class_names, images, masks, *, zero_is_none=False, notes=(
         masks: paths of their masks, PNGs of one value a pixel.
         zero_is_none: whether 0 stands for no class, and 1 for the first.
         notes: see `Source`.
+        sizes: rows and columns of each image, if known.
 
     Returns:
         A `Source`, see `open_masks`.
@@ -110,6 +112,7 @@ def mask_source(name, class_names, images, masks, *, zero_is_none=False, notes=(
         key_of=lambda index: {"index": index, "name": found.insist_none(name_of(index), index)},
         summary=class_summary(class_names),
         notes=tuple(notes),
+        sizes=None if sizes is None else np.array(sizes, "int32").reshape(-1, 2),
     )
 
 
@@ -179,8 +182,11 @@ def classed(values, path, classes, zero_is_none):
     )
 
 
-def _check_header(image, mask):
-    """Raises a `ValueError` where a mask is none of its image; damaged images are left alone."""
+def _checked_sides(image, mask):
+    """Rows and columns of a mask, or a `ValueError` where it is none of its image.
+
+    Damaged images are left alone.
+    """
     own, photo = header_of(mask), header_of(image)
     if own is None:
         raise ValueError(f"{shown(mask)} cannot be read as a mask: it is damaged or no PNG.")
@@ -191,6 +197,7 @@ def _check_header(image, mask):
             f"{shown(mask)} has {own[1]}x{own[0]} pixels, but its image {shown(image)} has "
             f"{photo[1]}x{photo[0]}; a mask must have the size of its image."
         )
+    return own[:2]
 
 
 def _colours(path, mode):

@@ -39,6 +39,8 @@ class Source:
             that ends the run.
         summary: what is in it, in a few words, such as "2 classes: cat 9, dog 11".
         notes: what a user should know of it before a run, such as what was passed over.
+        sizes: rows and columns of the image of each record, int32 (count, 2), where records are
+            indices and this is known without reading them; else None.
 
     Example:
 
@@ -54,6 +56,7 @@ class Source:
     key_of: Callable[[Any], dict]
     summary: str = ""
     notes: tuple[str, ...] = ()
+    sizes: Any = None
 
 
 def class_info(class_names, *, channels, multi_label=False):

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from training.recipes.dense import check_dense
+from training.recipes.dense import check_canvas, check_dense
 from training.recipes.schema import Recipe
 from training.recipes.sections import Section
 from training.recipes.settings import Amount, Count, Share, Size
@@ -17,10 +17,18 @@ class Detection(Section):
         classes: number of classes; 0 means as many as the data has.
         max_objects: most objects of an image; data with more are refused.
         min_visible: share of an object that must show for it to be learnt, after cuts.
+        canvas: shorter and longer side of the canvas, which lies or stands as an image does; ()
+            means a square of `data.image_size`.
+        crop: side of the square that training sees of an image that fits `canvas`; 0 means all of
+            the canvas.
         keep_aspect: whether rows and columns of an image are scaled alike; else it fills the
-            canvas of `data.image_size`.
+            canvas.
         least_scale: least factor on an image's size in training.
         greatest_scale: greatest factor; of what exceeds the canvas a random part shows.
+        scales: lengths of an image's shorter side, of which training draws one in place of a
+            factor; relative to a canvas' shorter side, where the longer one limits an image.
+        photometric: whether training distorts brightness, contrast, saturation and hue, see
+            `training.augmentation.photometric`.
         width: channels of the pyramid and the head.
         tower_initializer: what the head's towers begin with, see `RetinaNet`.
         score_threshold: what a detection's score must exceed.
@@ -31,9 +39,13 @@ class Detection(Section):
     classes: Count = 0
     max_objects: Size = 100
     min_visible: Share = 0.3
+    canvas: tuple[int, ...] = ()
+    crop: Count = 0
     keep_aspect: bool = True
     least_scale: Amount = 1.0
     greatest_scale: Amount = 1.0
+    scales: tuple[int, ...] = ()
+    photometric: bool = False
     width: Size = 256
     tower_initializer: Literal["normal", "he_normal"] = "normal"
     score_threshold: Share = 0.05
@@ -41,10 +53,8 @@ class Detection(Section):
     max_detections: Size = 100
 
     def check(self):
-        """Checks that the scales are in order."""
-        self.require(self.least_scale > 0, "least_scale", "above 0")
-        wanted = f"at least `detection.least_scale`, {self.least_scale}"
-        self.require(self.greatest_scale >= self.least_scale, "greatest_scale", wanted)
+        """Checks that canvas and scales are in order."""
+        check_canvas(self)
         for name in ("score_threshold", "iou_threshold"):
             self.require(getattr(self, name) < 1, name, "below 1")
 
@@ -80,6 +90,11 @@ SMOKE = {
     "model.weights": "",
     "model.needs_weights": False,
     "schedule.epochs": 2,
+    "schedule.steps": 0,
+    "schedule.warmup_steps": 0,
+    "detection.canvas": (),
+    "detection.crop": 0,
+    "detection.scales": (),
     "detection.classes": 0,
     "detection.width": 16,
 }

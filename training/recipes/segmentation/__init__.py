@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from training.recipes.dense import check_dense
+from training.recipes.dense import check_canvas, check_dense
 from training.recipes.schema import Recipe
 from training.recipes.sections import Section
 from training.recipes.settings import Amount, Count, Share, Size
@@ -14,28 +14,38 @@ class Segmentation(Section):
 
     Attributes:
         classes: number of classes; 0 means as many as the data has.
+        canvas: shorter and longer side of the canvas, which lies or stands as an image does; ()
+            means a square of `data.image_size`.
+        crop: side of the square that training sees of an image that fits `canvas`; 0 means all of
+            the canvas.
         keep_aspect: whether rows and columns of an image are scaled alike; else it fills the
-            canvas of `data.image_size`.
+            canvas.
         least_scale: least factor on an image's size in training.
         greatest_scale: greatest factor; of what exceeds the canvas a random part shows.
+        scales: lengths of an image's shorter side, of which training draws one in place of a
+            factor; relative to a canvas' shorter side, where the longer one limits an image.
+        photometric: whether training distorts brightness, contrast, saturation and hue, see
+            `training.augmentation.photometric`.
         width: channels of the pyramid.
         head_width: channels of the head.
         dropout_rate: of whole channels before the last convolution.
     """
 
     classes: Count = 0
+    canvas: tuple[int, ...] = ()
+    crop: Count = 0
     keep_aspect: bool = True
     least_scale: Amount = 1.0
     greatest_scale: Amount = 1.0
+    scales: tuple[int, ...] = ()
+    photometric: bool = False
     width: Size = 256
     head_width: Size = 128
     dropout_rate: Share = 0.1
 
     def check(self):
-        """Checks that the scales are in order."""
-        self.require(self.least_scale > 0, "least_scale", "above 0")
-        wanted = f"at least `segmentation.least_scale`, {self.least_scale}"
-        self.require(self.greatest_scale >= self.least_scale, "greatest_scale", wanted)
+        """Checks that canvas and scales are in order."""
+        check_canvas(self)
         self.require(self.dropout_rate < 1, "dropout_rate", "below 1")
 
 
@@ -70,6 +80,11 @@ SMOKE = {
     "model.weights": "",
     "model.needs_weights": False,
     "schedule.epochs": 2,
+    "schedule.steps": 0,
+    "schedule.warmup_steps": 0,
+    "segmentation.canvas": (),
+    "segmentation.crop": 0,
+    "segmentation.scales": (),
     "segmentation.classes": 0,
     "segmentation.width": 16,
     "segmentation.head_width": 8,

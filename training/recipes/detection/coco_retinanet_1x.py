@@ -1,0 +1,20 @@
+"""RetinaNet on COCO 2017, 90,000 steps of one image size (section A.2).
+
+Command: python -m training.train --recipe coco_retinanet_1x --data /coco
+Hardware: the paper used 8 GPUs.
+/coco holds `annotations/instances_{train,val}2017.json`, `train2017` and `val2017`. Images fill
+672x1120 pixels, or 1120x672, in training and in evaluation. Other backbones: --set
+model.variant=base, with position encoding generators --set model.peg=true.
+Expected: the AP of the paper's Table 5; not yet run to its end.
+"""
+
+from training.recipes.detection._coco import coco
+
+RECIPE = coco(
+    "coco_retinanet_1x",
+    canvas=(672, 1120),
+    steps=90_000,
+    epochs=12,
+    milestones=(60_000, 80_000),
+    keep_aspect=False,
+)

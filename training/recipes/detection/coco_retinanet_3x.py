@@ -1,0 +1,19 @@
+"""RetinaNet on COCO 2017, 270,000 steps of many image sizes (section A.2).
+
+Command: python -m training.train --recipe coco_retinanet_3x --data /coco
+Hardware: the paper used 8 GPUs.
+The shorter side is drawn from 480, 512, ..., 896 pixels; a random part of 672x1120 pixels, or
+1120x672, shows of what exceeds that. Evaluation fits the whole image into it.
+Expected: the AP of the paper's Table A3; not yet run to its end.
+"""
+
+from training.recipes.detection._coco import coco
+
+RECIPE = coco(
+    "coco_retinanet_3x",
+    canvas=(672, 1120),
+    steps=270_000,
+    epochs=36,
+    milestones=(210_000, 250_000),
+    scales=tuple(range(480, 897, 32)),
+)

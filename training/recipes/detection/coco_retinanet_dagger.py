@@ -1,0 +1,20 @@
+"""RetinaNet with RegionViT-B+ and PEG on COCO 2017 at 896x1344 pixels, the paper's largest.
+
+Command: python -m training.train --recipe coco_retinanet_dagger --data /coco
+Hardware: the paper used 8 GPUs.
+As `coco_retinanet_3x`, on a larger canvas.
+Expected: the paper's Table A3 has an AP of 46.1; not yet run to its end.
+"""
+
+from training.recipes.detection._coco import coco
+
+RECIPE = coco(
+    "coco_retinanet_dagger",
+    canvas=(896, 1344),
+    steps=270_000,
+    epochs=36,
+    milestones=(210_000, 250_000),
+    variant="base_w14",
+    peg=True,
+    scales=tuple(range(480, 897, 32)),
+)
