@@ -35,8 +35,8 @@ def answers(encoded, model, respond, canvas, max_pixels=MAX_PIXELS):
     Returns:
         The dict, and `valid` bool (B,): false for an image that cannot be read.
     """
-    size = canvas[0]
-    images, sides, whole, valid = canvases(encoded, *canvas, max_pixels)
+    size, fill, keep_aspect = canvas
+    images, sides, whole, valid = canvases(encoded, size, fill, keep_aspect, max_pixels)
     count = tf.size(valid)
 
     def of(images, rows):
