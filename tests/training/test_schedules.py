@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 
+from training.engine.state import make_schedule
 from training.recipes import catalogue as recipes
-from training.schedules import WarmupCosine
+from training.schedules import WarmupCosine, WarmupPoly, WarmupSteps
 
 
 def test_by_hand():
@@ -101,3 +102,65 @@ def test_equals_timm(timm_scheduler, name, by):
         else:
             theirs.step(step // steps_per_epoch)
         assert float(ours(step)) == pytest.approx(optimizer.param_groups[0]["lr"], rel=2e-5), step
+
+
+def test_steps_by_hand():
+    """Detectron2's 1x: /10 at 60,000 and 80,000, 1,000 steps of warm-up from a thousandth."""
+    schedule = make_schedule(recipes.load("coco_retinanet_1x").RECIPE, 7500)
+    assert schedule.steps == 90_000 and schedule.milestones == (60_000, 80_000)
+    wanted = {0: 1e-7, 500: 5.005e-5, 999: 9.99001e-5, 1000: 1e-4, 59_999: 1e-4, 60_000: 1e-5,
+              79_999: 1e-5, 80_000: 1e-6, 89_999: 1e-6}  # fmt: skip
+    for step, rate in wanted.items():
+        assert float(schedule(step)) == pytest.approx(rate, rel=1e-4), step
+    schedule = make_schedule(recipes.load("coco_retinanet_3x").RECIPE, 7500)
+    assert schedule.steps == 270_000 and schedule.milestones == (210_000, 250_000)
+
+
+def test_poly_by_hand():
+    schedule = make_schedule(recipes.load("ade20k_semantic_fpn").RECIPE, 8000)
+    wanted = {0: 1e-4, 8_000: 0.909532576e-4, 40_000: 0.535886731e-4, 72_000: 0.125892541e-4,
+              80_000: 0.0, 90_000: 0.0}  # fmt: skip
+    for step, rate in wanted.items():
+        assert float(schedule(step)) == pytest.approx(rate, rel=1e-4, abs=1e-12), step
+
+
+def test_steps_and_poly_equal_torch():
+    torch = pytest.importorskip("torch", reason="the schedulers are torch's")
+    ours = WarmupSteps((5, 9), peak_learning_rate=0.3, steps=12)
+    poly = WarmupPoly(0.9, peak_learning_rate=0.3, steps=12)
+    for schedule, make in (
+        (ours, lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [5, 9])),
+        (poly, lambda o: torch.optim.lr_scheduler.PolynomialLR(o, 12, power=0.9)),
+    ):
+        optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.3)
+        theirs = make(optimizer)
+        for step in range(13):
+            rate = optimizer.param_groups[0]["lr"]
+            assert float(schedule(step)) == pytest.approx(rate, rel=1e-5, abs=1e-9), step
+            optimizer.step()
+            theirs.step()
+
+
+@pytest.mark.parametrize("schedule", [
+    WarmupSteps((5, 9), 0.5, peak_learning_rate=0.3, steps=12, warmup_steps=2, every=2),
+    WarmupPoly(0.7, 0.1, peak_learning_rate=0.3, steps=12, warmup_learning_rate=0.2),
+])  # fmt: skip
+def test_round_trip_of_the_others(schedule):
+    config = keras.saving.serialize_keras_object(schedule)
+    again = keras.saving.deserialize_keras_object(config)
+    assert [float(again(s)) for s in range(14)] == [float(schedule(s)) for s in range(14)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "schedule.milestones=0.5",
+        "schedule.curve=steps",
+        "schedule.steps=7",
+        "schedule.warmup_steps=9",
+    ],
+)
+def test_settings_that_make_no_sense(text):
+    key, _, value = text.partition("=")
+    with pytest.raises(ValueError, match=r"schedule\."):
+        recipes.load("imagenet1k").RECIPE.with_overrides({key: value})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_regionvit.images.canvas import fitted_sides, on_canvas
+from keras_regionvit.images.canvas import fitted_sides, on_canvas, turned
 from training.augmentation.canvas import evaluation_canvas, training_canvas
 
 FILL = (-50.0, -60.0, -70.0)
@@ -16,9 +16,9 @@ def ramp(rows, columns):
     return np.stack([x, y, np.ones_like(x)], axis=-1).astype("float32")
 
 
-def drawn(image, seed, **settings):
+def drawn(image, seed, size=64, **settings):
     return training_canvas(
-        tf.constant(image), tf.constant([7, seed]), size=64, fill=FILL, **settings
+        tf.constant(image), tf.constant([7, seed]), size=size, fill=FILL, **settings
     )
 
 
@@ -32,8 +32,8 @@ def inverse(placement, x, y):
 def check(image, canvas, placement):
     rows, columns = image.shape[:2]
     canvas, inside = np.asarray(canvas), 0
-    for i in range(0, 64, 3):
-        for j in range(0, 64, 3):
+    for i in range(0, canvas.shape[0], 3):
+        for j in range(0, canvas.shape[1], 3):
             x, y = inverse(placement, j + 0.5, i + 0.5)
             if not (0 <= x <= columns and 0 <= y <= rows):
                 np.testing.assert_allclose(canvas[i, j], FILL, atol=1e-3)
@@ -100,3 +100,46 @@ def test_the_fill_becomes_zero_when_it_is_the_mean():
     canvas = on_canvas(ramp(10, 20), 32, tf.constant([16, 32]), fill=(3.0, 4.0, 5.0))
     assert canvas.shape == (32, 32, 3)
     np.testing.assert_array_equal(canvas[16:], np.full((16, 32, 3), (3.0, 4.0, 5.0)))
+
+
+@pytest.mark.parametrize("sides", [(48, 100), (91, 30), (20, 17)])
+@pytest.mark.parametrize("size", [(48, 80), (80, 48)])
+@pytest.mark.parametrize("keep_aspect", [True, False])
+def test_canvases_of_two_sides(sides, size, keep_aspect):
+    image = ramp(*sides)
+    settings = {"size": size, "fill": FILL, "keep_aspect": keep_aspect}
+    canvas, placement = evaluation_canvas(tf.constant(image), **settings)
+    assert canvas.shape == (*size, 3) and check(image, canvas, placement) > 10
+    scale = min(size[0] / sides[0], size[1] / sides[1])
+    fitted = [round(side * scale) for side in sides] if keep_aspect else list(size)
+    np.testing.assert_array_equal(fitted_sides(tf.constant(sides), size, keep_aspect), fitted)
+    for seed in range(4):
+        canvas, placement = drawn(image, seed, size, keep_aspect=keep_aspect, scales=(0.5, 2.0))
+        assert canvas.shape == (*size, 3) and check(image, canvas, placement) > 3
+
+
+def test_a_canvas_lies_or_stands_as_the_image():
+    for sides, wanted in (((3, 4), (48, 80)), ((4, 3), (80, 48)), ((4, 4), (48, 80))):
+        np.testing.assert_array_equal(turned((48, 80), tf.constant(sides)), wanted)
+
+
+def test_the_shorter_side_is_drawn():
+    """As 3x does: the fit to the canvas, times one of the lengths over the shorter side."""
+    factors, image = (32 / 48, 48 / 48, 64 / 48), ramp(60, 80)
+    found = set()
+    for seed in range(16):
+        canvas, placement = drawn(image, seed, (48, 80), factors=factors)
+        assert check(image, canvas, placement) > 3
+        found.add(round(float(placement.steps[0, 1, 1]) * 60))
+    assert found == {32, 48, 64}
+
+
+@pytest.mark.parametrize("sides", [(50, 80), (80, 50), (30, 200)])
+def test_a_part_of_an_image_that_fits_a_larger_canvas(sides):
+    """As Semantic FPN sees it: shorter side 48, longer 96 at most, times a factor; 32x32 of it."""
+    image = ramp(*sides)
+    for seed in range(6):
+        canvas, placement = drawn(image, seed, 32, fit=(48, 96), scales=(0.5, 2.0), flip=0.0)
+        assert canvas.shape == (32, 32, 3) and check(image, canvas, placement) > 3
+        scale = float(placement.steps[0, 0, 0]) / min(48 / min(sides), 96 / max(sides))
+        assert 0.45 < scale < 2.05

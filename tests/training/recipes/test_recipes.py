@@ -135,6 +135,9 @@ def test_smoke_shrinks_and_keeps_the_rest(name):
         "model.needs_weights", "optimizer.base_batch_size", "schedule.epochs",
         "schedule.warmup_epochs", "classification.classes",
         "detection.width", "segmentation.width", "segmentation.head_width",
+        "model.weights", "schedule.steps", "schedule.warmup_steps", "detection.canvas",
+        "detection.crop", "detection.scales", "detection.classes", "segmentation.canvas",
+        "segmentation.crop", "segmentation.classes", "segmentation.scales",
     }  # fmt: skip
     assert small.peak_learning_rate == pytest.approx(whole.peak_learning_rate)
 

@@ -2,6 +2,7 @@
 
 Command: python -m training.train --recipe ade20k_semantic_fpn --data /ADEChallengeData2016
 Hardware: the paper used 8 GPUs.
+Cost: not measured.
 /ADEChallengeData2016 is the set of the scene parsing challenge: `images` and `annotations`, each
 with `training` and `validation`; TFDS' scene_parse150 has masks of instances in place of these.
 The shorter side is resized to 448 pixels, the longer to 1,792 at most, times 0.5 to 2; training

@@ -5,6 +5,7 @@ Hardware: a GPU of 16 GiB; less with a smaller --set data.batch_size.
 FOLDER holds images and, under the same names, palette or grey PNGs whose values are classes; 255
 is no class. --weights takes "imagenet", a `.pth` of the official release, or a run's
 `model.keras`.
+Cost: 30 epochs; not measured.
 Expected: depends on the photos.
 """
 

@@ -1,0 +1,113 @@
+"""Batches of one orientation: whole, in a drawn order, the same when taken up again."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.support import mixed_photos
+from training.data.inputs import (
+    eval_batches,
+    evaluation_dataset,
+    open_inputs,
+    train_batches,
+    training_dataset,
+)
+from training.data.orientation import parts_of, whole_batches
+from training.data.sources.source import array_source
+from training.recipes import catalogue
+from training.tasks import open_task
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    """A task on a canvas of two sides, and 13 photos to learn from, 7 held out."""
+    data = mixed_photos.put_coco(tmp_path_factory.mktemp("data") / "coco")
+    changes = {"detection.canvas": (32, 64), "data.batch_size": 4, "data.source": "coco"}
+    task = open_task(catalogue.smoke("detection_folder").with_values(changes))
+    return task, open_inputs(task, data)
+
+
+def plain(batches):
+    return [tf.nest.map_structure(np.asarray, batch) for batch in batches]
+
+
+def equal(batches, others):
+    assert len(batches) == len(others)
+    for batch, other in zip(batches, others, strict=True):
+        tf.nest.map_structure(np.testing.assert_array_equal, batch, other)
+
+
+def test_a_batch_has_one_orientation(opened):
+    task, inputs = opened
+    upright = inputs.source.sizes[:, 0] > inputs.source.sizes[:, 1]
+    batches = plain(train_batches(task, inputs, seed=1))
+    assert inputs.steps_per_epoch == 3 and len(batches) == 6  # 8 lie, 5 stand: 2 + 1 batches
+    for epoch in (batches[:3], batches[3:]):
+        shapes = [images.shape for images, _ in epoch]
+        assert shapes.count((4, 32, 64, 3)) == 2 and shapes.count((4, 64, 32, 3)) == 1
+        for images, targets in epoch:
+            assert (upright[targets["index"]] == (images.shape[1] > images.shape[2])).all()
+        lying = [t["index"] for i, t in epoch if i.shape[1] == 32]
+        assert len(set(np.concatenate(lying))) == 8
+    first, second = (np.concatenate([t["index"] for _, t in e]) for e in (batches[:3], batches[3:]))
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("step", range(1, 7))
+def test_a_training_is_taken_up_at_any_step(opened, step):
+    task, inputs = opened
+    equal(
+        plain(train_batches(task, inputs, seed=1))[step:],
+        plain(train_batches(task, inputs, seed=1, start_step=step)),
+    )
+
+
+def test_evaluation_sees_each_image_once(opened):
+    task, inputs = opened
+    batches = plain(eval_batches(task, inputs.held_out, batch_size=2))
+    found = np.concatenate([targets["index"] for _, targets in batches])
+    assert sorted(found) == list(range(7))
+    assert {images.shape[1:] for images, _ in batches} == {(32, 64, 3), (64, 32, 3)}
+
+
+def test_two_replicas_share_a_batch(opened):
+    """Both have the shape of the batch; together they have its images."""
+    task, inputs = opened
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    alone = plain(train_batches(task, inputs, seed=1))
+    shared = training_dataset(strategy, task, inputs, seed=1)
+    for (images, _), (parts, _) in zip(alone, shared, strict=True):
+        values = [np.asarray(part) for part in strategy.experimental_local_results(parts)]
+        assert [value.shape[0] for value in values] == [2, 2]
+        np.testing.assert_array_equal(np.concatenate(values), images)
+    seen = []
+    for _ in range(2):
+        for _, targets, weights in evaluation_dataset(strategy, task, inputs.held_out):
+            for index, weight in zip(
+                *map(strategy.experimental_local_results, (targets["index"], weights)), strict=True
+            ):
+                seen.extend(np.asarray(index)[np.asarray(weight) > 0].tolist())
+    assert sorted(seen) == sorted(2 * list(range(7)))
+
+
+def test_few_images_fill_a_batch_with_other_draws():
+    images = np.arange(5 * 4, dtype="uint8").reshape(5, 2, 2, 1)
+    source = array_source("five", ["a"], images, [0] * 5)
+    sizes = np.array([(2, 1), (1, 2), (2, 2), (3, 1), (9, 1)], "int32")
+    parts = dict(parts_of(dataclasses.replace(source, sizes=sizes)))
+    assert [part.count for part in parts.values()] == [2, 3]
+    whole = whole_batches(parts[True], 8)
+    records = list(whole.records(tf.constant([0, 1])))
+    assert whole.count == len(records) == len({int(record) for record in records}) == 8
+    shown = sorted(int(whole.example_of(record)["image"][0, 0, 0]) for record in records)
+    assert set(shown) == {0, 12, 16} and min(map(shown.count, shown)) >= 2
+    assert whole.key_of(records[7])["name"].numpy().decode().startswith("five, image ")
+    assert whole_batches(parts[True], 2).count == 4 and whole_batches(parts[True], 3).count == 3
+
+
+def test_sizes_must_be_known():
+    source = array_source("noise", ["a"], np.zeros((3, 2, 2, 1), "uint8"), [0] * 3)
+    with pytest.raises(ValueError, match="noise does not say the sizes"):
+        parts_of(source)
