@@ -73,7 +73,8 @@ def _steps(task, inputs):
     warmup = schedule.warmup_steps or round(steps * schedule.warmup_epochs)
     return (
         f"{steps:,} an epoch, {steps * schedule.epochs:,} in all, warm-up "
-        f"{warmup:,}; {inputs.source.count:,} {task.unit} to learn from, {inputs.held_out.count:,} held out"
+        f"{warmup:,}; {inputs.source.count:,} {task.unit} to learn from, "
+        f"{inputs.held_out.count:,} held out"
     )
 
 
