@@ -60,6 +60,23 @@ def test_every_anchor_begins_with_the_prior():
     assert not np.any(model.get_layer("box_deltas").bias)
 
 
+@pytest.mark.parametrize(("name", "deviation"), [("normal", 0.01), ("he_normal", (2 / 144) ** 0.5)])
+def test_towers_begin_as_asked(name, deviation):
+    model = detector(tower_initializer=name)
+    assert model.get_config()["tower_initializer"] == name
+    for layer in ("class_tower0", "box_tower3"):
+        kernel = np.asarray(model.get_layer(layer).kernel)  # (3, 3, 16, 16)
+        assert np.std(kernel) == pytest.approx(deviation, rel=0.1)
+    assert np.std(model.get_layer("class_logits").kernel) == pytest.approx(0.01, rel=0.1)
+    first, second = (np.asarray(model.get_layer(f"class_tower{i}").kernel) for i in (0, 1))
+    assert not np.array_equal(first, second)
+
+
+def test_towers_begin_in_no_other_way():
+    with pytest.raises(ValueError, match="`tower_initializer` must be 'normal' or 'he_normal'"):
+        detector(tower_initializer="zeros")
+
+
 @pytest.mark.parametrize("size", [(64, 96), (70, 33)], ids=["whole", "padded"])
 def test_losses_are_those_of_a_loop(size):
     rng = np.random.default_rng(0)
