@@ -25,7 +25,7 @@ RECIPE = SegmentationRecipe(
     ),
     Augment(**NOT_DENSE, color_jitter=0.0, flip=0.5),
     Optimizer(learning_rate=2e-3, base_batch_size=8, clip_norm=10.0),
-    Schedule(epochs=10, every="step", warmup_epochs=1, min_learning_rate=0.0),
+    Schedule(epochs=8, every="step", warmup_epochs=1, min_learning_rate=0.0),
     Evaluate(crop_ratio=1.0),
     segmentation=Segmentation(width=64, head_width=64),
 )
