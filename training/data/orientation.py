@@ -116,7 +116,8 @@ def alternating(batches, steps, *, epochs, seed, start_step=0):
     def order_of(epoch):
         return tf.random.experimental.stateless_shuffle(kinds, stream_seed(seed, ORDER, epoch))
 
-    before = np.bincount(order_of(first_epoch)[:first_step].numpy(), minlength=len(steps))
+    begin = tf.constant(first_epoch, tf.int64)  # as below: a seed depends on the number's type
+    before = np.bincount(order_of(begin)[:first_step].numpy(), minlength=len(steps))
     begun = [
         from_step(first_epoch * count + int(done))
         for from_step, count, done in zip(batches, steps, before, strict=True)

@@ -1,32 +1,32 @@
 """Batches of one orientation: whole, in a drawn order, the same when taken up again."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.support import mixed_photos
-from training.data.inputs import (
-    eval_batches,
-    evaluation_dataset,
-    open_inputs,
-    train_batches,
-    training_dataset,
-)
+from training.data.inputs import eval_batches, open_inputs, train_batches
 from training.data.orientation import parts_of, whole_batches
 from training.data.sources.source import array_source
 from training.recipes import catalogue
 from training.tasks import open_task
 
 
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
+def open_folder(folder):
     """A task on a canvas of two sides, and 13 photos to learn from, 7 held out."""
-    data = mixed_photos.put_coco(tmp_path_factory.mktemp("data") / "coco")
+    data = mixed_photos.put_coco(folder / "coco")
     changes = {"detection.canvas": (32, 64), "data.batch_size": 4, "data.source": "coco"}
     task = open_task(catalogue.smoke("detection_folder").with_values(changes))
     return task, open_inputs(task, data)
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    return open_folder(tmp_path_factory.mktemp("data"))
 
 
 def plain(batches):
@@ -72,24 +72,39 @@ def test_evaluation_sees_each_image_once(opened):
     assert {images.shape[1:] for images, _ in batches} == {(32, 64, 3), (64, 32, 3)}
 
 
-def test_two_replicas_share_a_batch(opened):
+REPLICAS = """
+import sys
+from pathlib import Path
+import numpy as np
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.training.data.test_orientation import open_folder, plain
+from training.data.inputs import evaluation_dataset, train_batches, training_dataset
+
+task, inputs = open_folder(Path(sys.argv[1]))
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+alone = plain(train_batches(task, inputs, seed=1))
+for (images, _), (parts, _) in zip(alone, training_dataset(strategy, task, inputs, seed=1)):
+    values = [np.asarray(part) for part in strategy.experimental_local_results(parts)]
+    assert [value.shape[0] for value in values] == [2, 2]
+    np.testing.assert_array_equal(np.concatenate(values), images)
+validation, seen = evaluation_dataset(strategy, task, inputs.held_out), []
+for _ in range(2):
+    for _, targets, weights in validation:
+        rows = map(strategy.experimental_local_results, (targets["index"], weights))
+        for index, weight in zip(*rows):
+            seen.extend(np.asarray(index)[np.asarray(weight) > 0].tolist())
+assert sorted(seen) == sorted(2 * list(range(7))), seen
+print("done")
+"""
+
+
+def test_two_replicas_share_a_batch(tmp_path):
     """Both have the shape of the batch; together they have its images."""
-    task, inputs = opened
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    alone = plain(train_batches(task, inputs, seed=1))
-    shared = training_dataset(strategy, task, inputs, seed=1)
-    for (images, _), (parts, _) in zip(alone, shared, strict=True):
-        values = [np.asarray(part) for part in strategy.experimental_local_results(parts)]
-        assert [value.shape[0] for value in values] == [2, 2]
-        np.testing.assert_array_equal(np.concatenate(values), images)
-    seen = []
-    for _ in range(2):
-        for _, targets, weights in evaluation_dataset(strategy, task, inputs.held_out):
-            for index, weight in zip(
-                *map(strategy.experimental_local_results, (targets["index"], weights)), strict=True
-            ):
-                seen.extend(np.asarray(index)[np.asarray(weight) > 0].tolist())
-    assert sorted(seen) == sorted(2 * list(range(7)))
+    command = [sys.executable, "-c", REPLICAS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.endswith("done\n"), done.stderr[-2000:]
 
 
 def test_few_images_fill_a_batch_with_other_draws():
