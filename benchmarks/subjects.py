@@ -6,6 +6,8 @@ Imports stand inside, since every subject runs in a process of its own.
 import functools
 from collections.abc import Callable
 
+from benchmarks import detection_subjects
+
 PEER = "torch regionvit"  # birder's port, eager; the one that ratios refer to
 
 
@@ -222,4 +224,9 @@ TRAINING: dict[str, Callable] = {
     "keras recomputed": functools.partial(keras_training, jit="auto", gradient_checkpointing=True),
     PEER: torch_training,
 }
-TASKS: dict[str, dict[str, Callable]] = {"inference": INFERENCE, "training": TRAINING}
+TASKS: dict[str, dict[str, Callable]] = {
+    "inference": INFERENCE,
+    "training": TRAINING,
+    "detection": detection_subjects.INFERENCE,
+    "detection training": detection_subjects.TRAINING,
+}

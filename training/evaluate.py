@@ -31,24 +31,43 @@ def _main(options):
         from training.data.corrupt_images import said
         from training.runs.evaluation import evaluate_run
     try:
-        words, metrics = evaluate_run(options)
+        words, metrics, table = evaluate_run(options)
         print(f"{options.run}, {words}")
         for name, value in metrics.items():
             print(f"{name:15} {value:,}" if isinstance(value, int) else f"{name:15} {value:.4f}")
+        _print_table(table)
         if options.json:
-            write_json(options.json, {**metrics, "checkpoint": words})
+            # JSON has no NaN
+            rows = [{k: None if v != v else v for k, v in row.items()} for row in table]
+            by_class = {"classes": rows} if table else {}
+            write_json(options.json, {**metrics, "checkpoint": words, **by_class})
     except WriteError as error:
         raise ValueError(str(error)) from None
     except tf.errors.OpError as error:  # an image that cannot be read, among others
         raise ValueError(said(error)) from None
 
 
+def _print_table(rows):
+    """A line for each class, under the names of the columns."""
+    if not rows:
+        return
+    names = [" ".join(str(row["name"]).split())[:32] for row in rows]
+    width = max(map(len, ["class", *names]))
+    print(f"{'class':{width}}", *(f"{key:>10}" for key in rows[0] if key != "name"))
+    for name, row in zip(names, rows, strict=True):
+        values = [value for key, value in row.items() if key != "name"]
+        cells = (f"{x:>10,}" if isinstance(x, int) else f"{x:>10.4f}" for x in values)
+        print(f"{name:{width}}", *cells)
+
+
 def parser():
     """The options of the command."""
     made = argparse.ArgumentParser(
         prog="python -m training.evaluate",
-        description="Evaluates a run, ended or not: top-1 and top-5 accuracy, or the area under "
-        "the ROC curve (auc) for images with several labels.",
+        description="Evaluates a run, ended or not. Classification: top-1 and top-5 accuracy, or "
+        "the area under the ROC curve (auc) for images with several labels. Detection: the twelve "
+        "metrics of COCO, and AP by class. Segmentation: mean IoU, pixel and mean accuracy in the "
+        "photos' own sizes, and IoU by class.",
     )
     made.add_argument("--run", required=True, metavar="FOLDER", help="the run's folder")
     made.add_argument(
@@ -80,8 +99,8 @@ def parser():
     made.add_argument(
         "--plots",
         metavar="FOLDER",
-        help="also draw into FOLDER: learning curves, confusion matrix, some images; and a table "
-        "of the classes",
+        help="also draw into FOLDER: learning curves, confusion matrix, some images, with boxes "
+        "or masks where the run has such; and a table of the classes",
     )
     return made
 

@@ -88,7 +88,9 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m training.export",
         description="Makes a SavedModel for TensorFlow Serving: encoded images to the best "
-        "classes, with the preprocessing inside.",
+        "classes, to boxes or to a mask, with the preprocessing inside.",
+        epilog="Detectors and segmenters take --model, --output, --checkpoint, --labels, "
+        "--image-size and --max-pixels.",
     )
     add = parser.add_argument
     add("--model", required=True, metavar="MODEL", help="a .keras file, the folder of a run, or a "

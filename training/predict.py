@@ -1,10 +1,12 @@
-"""Predictions of a model, for image files and folders, as evaluation has them.
+"""Predictions of a model, for image files and folders: classes, boxes or masks.
 
 Usage, from a clone:
 
     python -m training.predict --model runs/quickstart shirt.png boot.jpg
     python -m training.predict --model runs/quickstart 'photos/*.jpg'
     python -m training.predict --model serving/regionvit/1 --folder photos --csv rows.csv
+    python -m training.predict --model runs/detector --folder photos --json found.json --draw drawn
+    python -m training.predict --model runs/segmenter 'photos/*.jpg' --masks masks
 """
 
 import argparse
@@ -18,6 +20,12 @@ def main(arguments=None):
     line_by_line()
     options = _parser().parse_args(arguments)
     try:
+        with quiet_import():
+            from training.prediction.kinds import task_of
+        task = task_of(options.model, options.checkpoint)
+        if task != "classification":
+            return _dense(task, options)
+        _check_options(options)
         if options.folder or options.csv:
             return _write_rows(options)
         results = run(
@@ -29,14 +37,11 @@ def main(arguments=None):
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        again = "; the same command goes on" if options.folder else ""
+        again = "; the same command goes on" if options.csv else ""
         print(f"interrupted{again}", file=sys.stderr)
         return 130
     print_predictions([result for result in results if result["valid"]])
-    unreadable = [result["error"] for result in results if not result["valid"]]
-    for sentence in unreadable:
-        print(f"error: {sentence}", file=sys.stderr)
-    return 1 if unreadable else 0
+    return _said([result["error"] for result in results if not result["valid"]])
 
 
 def run(model, images=(), samples=0, invert=False, checkpoint=None):
@@ -81,6 +86,33 @@ def print_predictions(results):
         print(line)
 
 
+def _said(unreadable):
+    """Names the images that cannot be read; the exit status."""
+    for sentence in unreadable:
+        print(f"error: {sentence}", file=sys.stderr)
+    return 1 if unreadable else 0
+
+
+def _dense(task, options):
+    """The command for a detector or a segmenter."""
+    with quiet_import():
+        from keras_regionvit.files import WriteError
+        from training.prediction import dense_files
+    try:
+        return _said(dense_files.run(task, options))
+    except WriteError as error:
+        raise ValueError(str(error)) from None
+
+
+def _check_options(options):
+    """Refuses options of detectors and segmenters for a classifier."""
+    for option in ("draw", "masks", "annotations"):
+        if getattr(options, option):
+            raise ValueError(
+                f"--{option} is for detectors and segmenters, and --model {options.model} is none."
+            )
+
+
 def _write_rows(options):
     if not (options.folder and options.csv):
         raise ValueError("--folder and --csv go together: the images, and where rows go")
@@ -115,10 +147,13 @@ def _write_json(path, results):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m training.predict",
-        description="Says what a model sees in images: the three likeliest classes.",
+        description="Says what a model sees in images: the three likeliest classes; or the best "
+        "detections, with the box x1 y1 x2 y2 in pixels; or the classes of pixels, with the share "
+        "of the image that each covers.",
         epilog="Images are JPEG, PNG, GIF, BMP, WebP, TIFF or AVIF. They are resized and cropped "
-        "as the model's evaluation does it. The exit status is 1 if an image cannot be read; the "
-        "others are predicted all the same.",
+        "as the model's evaluation does it. Detections of --json are COCO results, whose image_id "
+        "is the number that a file's name is, or else the name; see --annotations. The exit status "
+        "is 1 if an image cannot be read; the others are predicted all the same.",
     )
     parser.add_argument(
         "--model",
@@ -154,12 +189,34 @@ def _parser():
     parser.add_argument(
         "--folder",
         metavar="FOLDER",
-        help="write a row for each image under FOLDER, of any number; run again, it goes on where "
-        "it was stopped",
+        help="predict all images under FOLDER, of any number; with --csv for classes, where the "
+        "same command goes on after a stop; with --json, --draw or --masks for boxes and masks",
     )
-    parser.add_argument("--csv", metavar="FILE", help="where the rows of --folder go")
-    parser.add_argument(
-        "--json", metavar="FILE", help="also write all probabilities to FILE, as JSON"
+    add = parser.add_argument
+    add("--csv", metavar="FILE", help="where the rows of --folder go")
+    add(
+        "--json",
+        metavar="FILE",
+        help="also write all probabilities to FILE, as JSON; of a detector all detections as COCO "
+        "results, with the file's name; of a segmenter the shares of the classes",
+    )
+    add(
+        "--annotations",
+        metavar="FILE",
+        help="of a detector: a COCO file that gives image_id by file names and category_id by "
+        "names (default: the data set's own numbers of classes)",
+    )
+    add(
+        "--draw",
+        metavar="FOLDER",
+        help="of a detector or segmenter: also write the photos with boxes, or under the colours "
+        "of classes, to FOLDER, as PNG",
+    )
+    add(
+        "--masks",
+        metavar="FOLDER",
+        help="of a segmenter: also write a PNG for each photo, in its size, whose values are "
+        "classes, shown by a palette",
     )
     return parser
 

@@ -35,8 +35,8 @@ def answers(encoded, model, respond, canvas, max_pixels=MAX_PIXELS):
     Returns:
         The dict, and `valid` bool (B,): false for an image that cannot be read.
     """
-    size = canvas[0]
-    images, sides, whole, valid = canvases(encoded, *canvas, max_pixels)
+    size, fill, keep_aspect = canvas
+    images, sides, whole, valid = canvases(encoded, size, fill, keep_aspect, max_pixels)
     count = tf.size(valid)
 
     def of(images, rows):
@@ -122,7 +122,7 @@ def traced(function, spec):
     return function
 
 
-def write_saved_model(model, path, functions, labels, size, card):
+def write_saved_model(model, path, functions, labels, canvas, card):
     """Writes the SavedModel of some functions, whole or not at all.
 
     Args:
@@ -130,13 +130,16 @@ def write_saved_model(model, path, functions, labels, size, card):
         path: the folder to make, which must not exist yet.
         functions: traced functions by the names of their signatures.
         labels: optional names of the classes.
-        size: of the warm-up requests, an int or rows and columns.
+        canvas: `(size, fill, keep_aspect)`, see `export_detector`; the card has it.
         card: dict of plain data to add to the card.
 
     Raises:
         ValueError: `path` exists.
         OSError: the folder cannot be written.
     """
+    size, fill, keep_aspect = canvas
+    shown = size if isinstance(size, int) else list(size)
+    about = {"canvas": {"size": shown, "fill": list(fill), "keep_aspect": keep_aspect}}
     archive = keras.export.ExportArchive()
     with replacing_folder(path) as aside:
         for name, function in functions.items():
@@ -146,7 +149,7 @@ def write_saved_model(model, path, functions, labels, size, card):
         if labels is not None:
             (aside / LABELS).write_text("".join(f"{label}\n" for label in labels), "utf-8")
         write_warmup(aside / WARMUP, _requests(model, functions, size))
-        write_card(aside, _about(model, functions) | card)
+        write_card(aside, _about(model, functions) | about | card)
 
 
 def _requests(model, functions, size):

@@ -57,30 +57,31 @@ def export_detector(
     >>> serve(image_bytes=tf.constant([open("photo.jpg", "rb").read()]))["boxes"]
     """
     names = [*(labels or map(str, range(model.num_classes))), ""]  # the last one after `count`
+    canvas = (size, fill, keep_aspect)
+    functions = _functions(model, names, (canvas, max_pixels))
+    write_saved_model(model, path, functions, labels, canvas, card or {})
+
+
+def _functions(model, names, canvas):
+    """The functions behind the signatures; `canvas` are the last arguments of `answers`."""
     names = tf.constant(names)
 
     def named(found):
         return {**found, "labels": tf.gather(names, found["classes"] % len(names))}
 
-    def of_pixels(images):
-        return named(model(images, training=False))
+    def detect(images):
+        return model(images, training=False)
 
     def of_bytes(image_bytes):
-        def respond(found, sides, whole, valid):
-            return named(_in_own_pixels(found, sides, whole, valid))
+        def respond(*found):
+            return named(_in_own_pixels(*found))
 
-        def detect(images):
-            return model(images, training=False)
+        return answers(image_bytes, detect, respond, *canvas)
 
-        return answers(image_bytes, detect, respond, (size, fill, keep_aspect), max_pixels)
-
-    functions = {
+    return {
         "serving_default": traced(of_bytes, bytes_spec()),
-        "predict_pixels": traced(of_pixels, images_spec(model)),
+        "predict_pixels": traced(lambda images: named(detect(images)), images_spec(model)),
     }
-    shown = size if isinstance(size, int) else list(size)
-    about = {"canvas": {"size": shown, "fill": list(fill), "keep_aspect": keep_aspect}}
-    write_saved_model(model, path, functions, labels, size, {**about, **(card or {})})
 
 
 def _in_own_pixels(found, sides, whole, valid):

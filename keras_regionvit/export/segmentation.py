@@ -61,10 +61,9 @@ def export_segmenter(
             f"Received one of {model.num_classes}"
         )
 
-    functions = _functions(model, ((size, fill, keep_aspect), max_pixels))
-    shown = size if isinstance(size, int) else list(size)
-    about = {"canvas": {"size": shown, "fill": list(fill), "keep_aspect": keep_aspect}}
-    write_saved_model(model, path, functions, labels, size, {**about, **(card or {})})
+    canvas = (size, fill, keep_aspect)
+    functions = _functions(model, (canvas, max_pixels))
+    write_saved_model(model, path, functions, labels, canvas, card or {})
 
 
 def _functions(model, canvas):

@@ -6,6 +6,7 @@ Keras names the tensors in a file after the classes of the layers that hold them
 
 import math
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -41,8 +42,10 @@ def load_keras_file(model, path, *, any_classes=False):
     Args:
         model: a `RegionViTBackbone`, or a model of this package that holds one.
         path: a `.weights.h5` or `.keras` file. A layer that the model lacks, such as the head
-            or a normalisation of the image, is left out.
-        any_classes: whether the head may have another number of classes; it then stays as it is.
+            or a normalisation of the image, is left out; a bare backbone takes that of a file
+            with a larger model around it, such as a detector.
+        any_classes: whether the head may have another number of classes, and the norms of the
+            pyramid be missing; they then stay as they are.
 
     Returns:
         Paths of the variables that stay as they are.
@@ -64,18 +67,20 @@ def load_keras_file(model, path, *, any_classes=False):
             source = _weights_in(path, folder)
             check_tables(source)
             with h5py.File(source) as theirs:
-                found = _of_layers(theirs)
                 model.save_weights(merged)
                 with h5py.File(merged, "r+") as mine:
                     wanted = _of_layers(mine)
-                    kept = _head_of_other_classes(found, wanted) if any_classes else ()
+                    found = _of_backbone(_of_layers(theirs), wanted)
+                    kept = _left_as_they_are(found, wanted) if any_classes else []
+                    names = {wanted[name].parent.attrs.get("name") for name in kept}
                     _merge(mine, found, wanted, kept)
             model.load_weights(merged)
         except Exception as error:  # of whatever kind a damaged file makes zipfile and h5py raise
             raise ValueError(
                 f"{path} does not hold the weights of the model {model.name!r}: {one_line(error)}"
             ) from error
-    return [variable.path for variable in model.get_layer(HEAD).weights] if kept else []
+    left = [layer for layer in model.layers if layer.name in names]
+    return [variable.path for layer in left for variable in layer.weights]
 
 
 def check_keras_file(path):
@@ -133,6 +138,29 @@ def _check_members(members, size):
 def _of_layers(file):
     """`{name: dataset}` of the layers."""
     return {name: item for name, item in datasets(file).items() if name.startswith(_LAYERS)}
+
+
+def _of_backbone(found, wanted):
+    """What is `found` of the backbone alone, if a backbone is wanted and lies in a larger model."""
+    marker = f"{_LAYERS}{REGIONAL_TOKENIZER}/"
+    marked = next((name for name in wanted if name.startswith(marker)), None)
+    if marked is None:  # it is no backbone
+        return found
+    around = [name.removesuffix(marked) for name in found if name.endswith(f"/{marked}")]
+    if marked in found or len(around) != 1:
+        return found
+    (prefix,) = around
+    return {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
+
+
+def _left_as_they_are(found, wanted):
+    """Names of a head of other classes, and of the norms of a pyramid that nobody trained."""
+    norms = [
+        name
+        for name, item in wanted.items()
+        if name not in found and re.fullmatch("P[2-5]", str(item.parent.attrs.get("name")))
+    ]
+    return [*_head_of_other_classes(found, wanted), *norms]
 
 
 def _head_of_other_classes(found, wanted):

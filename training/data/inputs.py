@@ -110,7 +110,8 @@ def train_batches(task, inputs, *, seed, start_step=0, **options):
         )
 
     groups = [
-        functools.partial(of_group, *group) for group in task.groups(inputs.source, training=True)
+        functools.partial(of_group, one, source)
+        for one, source in task.groups(inputs.source, training=True)
     ]
     if len(groups) == 1:
         return groups[0](start_step)

@@ -50,6 +50,7 @@ class CocoEvaluator(Evaluator):
         category_ids: K integers, the data set's own number of each class.
         image_ids: optional, the data set's own name of each image: a dict or a sequence that is
             asked for `image_ids[index]`; `index` itself if `None`.
+        class_names: optional, K names for the table; the numbers if `None`.
 
     Raises:
         ValueError: a category is listed twice.
@@ -63,15 +64,17 @@ class CocoEvaluator(Evaluator):
     monitor = "AP"
     mode = "max"
 
-    def __init__(self, category_ids, image_ids=None):
+    def __init__(self, category_ids, image_ids=None, class_names=None):
         self.category_ids = [int(number) for number in category_ids]
         if len(set(self.category_ids)) < len(self.category_ids):
             raise ValueError("`category_ids` must have each number once; one is there twice.")
         self.image_ids = image_ids
+        self.class_names = tuple(class_names or map(str, self.category_ids))
         self.reset()
 
     def reset(self):
         """Forgets all batches."""
+        self._table: list[dict] = []
         self._images = [np.zeros(0, "int64")]
         self._objects = [np.zeros((0, 1 + len(_OBJECT)))]
         self._detections = [np.zeros((0, 1 + len(_DETECTION)))]
@@ -130,12 +133,41 @@ class CocoEvaluator(Evaluator):
                 "was there twice."
             )
         objects, found = _by_image(self._objects), _by_image(self._detections)
-        return coco_metrics(
+        evaluation = _evaluated(
             images.tolist(),
             len(self.category_ids),
             _records(objects, area=objects[:, -1], iscrowd=objects[:, 2].astype("int64")),
             _records(found, area=_width_height(found).prod(axis=1), score=found[:, 2]),
         )
+        self._table = self._by_class(evaluation, objects)
+        return _metrics(evaluation)
+
+    def _by_class(self, evaluation, objects):
+        """The rows of `table`."""
+        classes = objects[objects[:, 2] == 0, 1].astype("int64")  # without crowds
+        counts = np.bincount(classes, minlength=len(self.class_names)).tolist()
+        # (thresholds, recalls, classes) of all areas and 100 detections
+        precision = evaluation.eval["precision"][..., 0, -1]
+        rows = []
+        for k, name in enumerate(self.class_names):
+            own = precision[:, :, k]
+            values = {"AP": own, "AP50": own[0], "AP75": own[5]}
+            means = {key: float(value.mean()) for key, value in values.items()}  # -1 without any
+            rows.append({"name": name, **means, "objects": counts[k]})
+        return rows
+
+    def table(self):
+        """What each class has, as of the last `result`.
+
+        Returns:
+            A list of K dicts: "name", "AP", "AP50", "AP75", -1 where there is nothing to find, and
+            "objects", how many there are to find.
+
+        Example:
+
+        >>> evaluator.table()[0]["AP"]
+        """
+        return self._table
 
     def detections(self):
         """All detections as COCO's result file has them.
@@ -178,6 +210,15 @@ def coco_metrics(images, classes, objects, detections):
 
     >>> coco_metrics([0, 1], 2, objects, detections)["AP50"]
     """
+    return _metrics(_evaluated(images, classes, objects, detections))
+
+
+def _metrics(evaluation):
+    return dict(zip(METRICS, map(float, evaluation.stats), strict=True))
+
+
+def _evaluated(images, classes, objects, detections):
+    """The evaluation of pycocotools, with its `stats`."""
     from pycocotools.coco import COCO  # here: only detectors need it
 
     from training.evaluators.box_evaluation import BoxEvaluation
@@ -200,7 +241,7 @@ def coco_metrics(images, classes, objects, detections):
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return dict(zip(METRICS, map(float, evaluation.stats), strict=True))
+    return evaluation
 
 
 @contextlib.contextmanager

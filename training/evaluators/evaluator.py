@@ -1,6 +1,9 @@
 """What an evaluator is: metrics over a whole data set, gathered batch by batch."""
 
 import abc
+import csv
+
+from keras_regionvit.files import replacing
 
 
 class Evaluator(abc.ABC):
@@ -59,6 +62,13 @@ class Evaluator(abc.ABC):
             ValueError: no example counted.
         """
 
+    def table(self):
+        """What each class has once there is a result: a list of dicts, "name" first.
+
+        It is empty where nothing is told by classes, the default.
+        """
+        return []
+
     def improves(self, value, earlier):
         """Whether `value` of the monitor is as good as the best of the list `earlier`, or better.
 
@@ -67,3 +77,29 @@ class Evaluator(abc.ABC):
         if not earlier:
             return True
         return value >= max(earlier) if self.mode == "max" else value <= min(earlier)
+
+
+def write_table(evaluator, folder):
+    """Writes what each class has into `classes.csv`, if it has anything.
+
+    Args:
+        evaluator: an `Evaluator` that has its result.
+        folder: a `Path`.
+
+    Raises:
+        WriteError: it cannot be written.
+
+    Example:
+
+    >>> write_table(evaluator, Path("plots"))
+    """
+    rows = evaluator.table()
+    if not rows:
+        return
+    with (
+        replacing(folder / "classes.csv") as aside,
+        open(aside, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -122,8 +122,7 @@ class MeanIoUEvaluator(Evaluator):
 
         Example:
 
-        >>> writer = csv.DictWriter(file, ("name", "iou", "accuracy", "pixels"))
-        >>> writer.writerows(evaluator.table())
+        >>> evaluator.table()[0]["iou"]
         """
         columns = (*_by_class(self.confusion), self.confusion.sum(axis=1))
         rows = zip(*(column.tolist() for column in columns), strict=True)
@@ -131,6 +130,57 @@ class MeanIoUEvaluator(Evaluator):
             {"name": name, "iou": iou, "accuracy": accuracy, "pixels": pixels}
             for name, (iou, accuracy, pixels) in zip(self.class_names, rows, strict=True)
         ]
+
+
+class PhotoSizeEvaluator(MeanIoUEvaluator):
+    """The same metrics in the photos' own sizes: predictions are resized, the truth stays.
+
+    `targets` is a dict with "original", PNGs (B,) of masks in any size, and "scale" float32 (B, 2),
+    rows and columns of the canvas for one of the photo, which lies at the top left. A pixel has the
+    class of the nearest one of the canvas, as a served mask has it. For one device.
+
+    Example:
+
+    >>> evaluator = PhotoSizeEvaluator(["wall", "sky"])
+    """
+
+    def measure(self, targets, outputs, weights):
+        """No sums; rows of masks uint8 (B, H, W), targets and weights."""
+        found = tf.cast(tf.argmax(outputs, -1, tf.int32), tf.uint8)  # 255 classes at most
+        return (), {**targets, "found": found, "weights": weights}
+
+    def update(self, sums, rows):
+        """Takes what `measure` gave for a batch.
+
+        Raises:
+            ValueError: a mask has a class that is not known.
+        """
+        rows = {name: np.asarray(row) for name, row in rows.items()}
+        for i in np.flatnonzero(rows["weights"] > 0):
+            truth = np.asarray(tf.io.decode_png(rows["original"][i], 1))[..., 0]
+            self._add(truth, _resized(rows["found"][i], truth.shape, rows["scale"][i]))
+
+    def _add(self, truth, found):
+        """Counts the pixels of a photo, uint8 (H, W) each."""
+        classes = len(self.class_names)
+        real = truth != NO_CLASS
+        outside = np.count_nonzero(truth[real] >= classes)
+        if not outside:
+            pairs = truth[real].astype("int64") * classes + found[real]
+            counts = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+            super().update({"confusion": counts, "images": 1, "outside": 0}, ())
+        else:
+            super().update({"outside": outside}, ())
+
+
+def _resized(mask, shape, scale):
+    """The part of a canvas (h, w) that a photo fills, in the photo's `shape`, by nearest pixels."""
+    places = []
+    for count, step, most in zip(shape, scale.astype("float32"), mask.shape, strict=True):
+        middles = np.arange(count, dtype="float32") + np.float32(0.5)
+        # in float32, as TensorFlow resizes served masks
+        places.append(np.minimum((middles * step).astype("int64"), most - 1))
+    return mask[np.ix_(*places)]
 
 
 def _by_class(confusion):

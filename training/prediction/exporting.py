@@ -1,15 +1,27 @@
 """What `training.export` does: a model opened, its SavedModel written."""
 
 import contextlib
+import types
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from keras_regionvit.export import export_saved_model
+from keras_regionvit.export.detection import export_detector
+from keras_regionvit.export.segmentation import export_segmenter
 from keras_regionvit.images.decode import MAX_PIXELS
+from keras_regionvit.tasks.inputs import PixelNormalization
 from keras_regionvit.variants import VARIANTS
-from training.prediction.opened import open_keras, open_variant, read_labels
+from training.prediction.opened import IMAGES, open_keras, open_variant, read_labels
+from training.recipes.schema import Recipe
+from training.tasks import open_task
 
+# of the options that only classifiers have: as they are without being given
+USUAL = types.MappingProxyType(
+    {"top_k": 5, "features": False, "precision": None, "any_size": False}
+)
+WRITERS = {"detection": export_detector, "segmentation": export_segmenter}
 ABOUT = ("source", "recipe", "metrics", "seed", "revision")  # what a card keeps of a model
 
 
@@ -59,6 +71,12 @@ def export(
         opened = open_variant(model, weights, image_size)
     else:
         opened = open_keras(model, checkpoint)
+    if opened.task != IMAGES:
+        of_images = {"--crop-ratio": crop_ratio, "--mean": mean, "--std": std,
+                     "--tensors": tensors or None}  # fmt: skip
+        _refuse(opened, of_images | _given(settings, USUAL))
+        names = read_labels(labels) if labels else None
+        return export_dense(opened, output, names, size=image_size, max_pixels=max_pixels)
     asked = {"size": image_size, "crop_ratio": crop_ratio, "max_pixels": max_pixels or MAX_PIXELS}
     try:
         export_saved_model(
@@ -73,6 +91,91 @@ def export(
     except tf.errors.OpError as error:  # of a full disk, among others
         raise OSError((error.message or type(error).__name__).splitlines()[0]) from error
     return Path(output)
+
+
+def export_dense(opened, output, labels=None, *, size=None, max_pixels=None):
+    """Writes the SavedModel of a detector or segmenter.
+
+    Args:
+        opened: an `Opened` of one.
+        output: the folder to make.
+        labels: optional names of the classes; of a run its own without.
+        size: side of the canvas, of a model for any size.
+        max_pixels: larger images are not decoded.
+
+    Returns:
+        `output`, a `Path`.
+
+    Raises:
+        ValueError: the model, its labels or a setting do not fit.
+        OSError: the folder cannot be written.
+
+    Example:
+
+    >>> export_dense(open_keras("runs/detector"), "serving/detector/1")
+    """
+    model, names = opened.model, labels or opened.labels
+    if names is not None and len(names) != model.num_classes:
+        raise ValueError(
+            f"--model {opened.name} has {model.num_classes} classes, but there are {len(names)} "
+            "names of classes."
+        )
+    info = dict(opened.info or {})
+    about = {key: getattr(opened, key) for key in ABOUT}
+    about |= {key: list(info[key]) for key in ("category_ids",) if key in info}
+    settings = {"card": about, "max_pixels": max_pixels or MAX_PIXELS}
+    try:
+        if opened.recipe:
+            if size is not None:
+                raise ValueError(f"--image-size is given by the run of --model {opened.name}.")
+            task = open_task(Recipe.from_dict(opened.recipe))
+            info["class_names"] = names or tuple(map(str, range(model.num_classes)))
+            task.serve(model, info, Path(output), **settings)
+        else:
+            _write_dense(opened, output, names, size, settings)
+    except tf.errors.OpError as error:
+        raise OSError((error.message or type(error).__name__).splitlines()[0]) from error
+    return Path(output)
+
+
+def _write_dense(opened, output, names, size, settings):
+    """The SavedModel of a model of no run: its input and its own normalisation tell the canvas."""
+    model = opened.model
+    height, width, _ = model.input.shape[1:]
+    if height is None and size is None:
+        raise ValueError(f"--model {opened.name} takes images of any size: give --image-size.")
+    if size is not None and height not in (None, size):
+        raise ValueError(f"--image-size must be {height}, which --model {opened.name} takes.")
+    if height != width:
+        raise ValueError(f"--model {opened.name} takes images {height} x {width}, not squares.")
+    statistics = [layer for layer in model.layers if isinstance(layer, PixelNormalization)]
+    if not statistics:
+        raise ValueError(
+            f"--model {opened.name} does not normalise images by itself: make it with "
+            "include_preprocessing=True."
+        )
+    fill = tuple(np.asarray(statistics[0].mean).tolist())
+    write = WRITERS[opened.task]
+    write(model, output, names, size=size or height, fill=fill, **settings)
+
+
+def _given(settings, usual):
+    """The options that are not as usual, by their names on the command line."""
+    return {
+        f"--{key.replace('_', '-')}": value
+        for key, value in settings.items()
+        if value != usual.get(key)
+    }
+
+
+def _refuse(opened, options):
+    """Refuses options of classification alone."""
+    for option, value in options.items():
+        if value is not None:
+            raise ValueError(
+                f"{option} is for models that classify images; --model {opened.name} is one of "
+                f"{opened.task}."
+            )
 
 
 def _preprocessing(opened, tensors, **asked):

@@ -19,8 +19,12 @@ from training.runs.folder import RECORD, REPORT, read_record, read_values
 from training.tasks import open_task
 from training.tasks.classification import lines
 
+IMAGES = "classification"  # the task of all other models
 MODEL, SAVED_MODEL = "model.keras", Path("saved_model", "1")  # in the folder of a run
-METRICS = ("accuracy", "top5_accuracy", "auc", "loss")  # of a report, that a card keeps
+# of a report, that a card keeps
+METRICS = ("accuracy", "top5_accuracy", "auc", "loss", "AP", "AP50", "AP75", "mean_iou",
+           "pixel_accuracy")  # fmt: skip
+DENSE = {keras_regionvit.RetinaNet: "detection", keras_regionvit.SemanticFPN: "segmentation"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Opened:
 
     Attributes:
         name: what `--model` was.
-        model: a `keras.Model`, a classifier.
+        model: a `keras.Model`: a classifier, a `RetinaNet` or a `SemanticFPN`.
         source: where it comes from, in words.
         recipe: the run's recipe, plain data as in `run.json`; this and the others are `None` where
             they are not known.
@@ -38,6 +42,7 @@ class Opened:
         revision: git revision of the code that trained it.
         labels: names of the classes.
         crop_ratio: share of the shorter side that the run's evaluation keeps.
+        info: what the run's data is, see `training.runs.trained.read_info`.
     """
 
     name: str
@@ -49,6 +54,12 @@ class Opened:
     revision: str | None = None
     labels: list[str] | None = None
     crop_ratio: float | None = None
+    info: dict | None = None
+
+    @property
+    def task(self):
+        """What the model does: "classification", "detection" or "segmentation"."""
+        return next((task for kind, task in DENSE.items() if isinstance(self.model, kind)), IMAGES)
 
     def preprocessing(self, *, size=None, crop_ratio=None, mean=None, std=None, **settings):
         """What becomes of an image before the model, as evaluation has it.
@@ -154,7 +165,9 @@ def open_keras(name, checkpoint=None):
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # of whatever kind the file makes Keras raise
         raise ValueError(f"--model {path} cannot be read: {one_line(error)}") from None
-    return Opened(str(name), check_classifier(model), str(name), **record)
+    if not isinstance(model, tuple(DENSE)):
+        model = check_classifier(model)
+    return Opened(str(name), model, str(name), **record)
 
 
 def open_checkpoint(folder, which, record):
@@ -186,7 +199,7 @@ def open_checkpoint(folder, which, record):
     model = task.build_model(info)
     trained.load_trained(model, folder, which)
     words, metrics = trained.about(folder, which, task.evaluator(info))
-    found = {**record, "metrics": metrics, "labels": list(lines(labels))}
+    found = {**record, "metrics": metrics, "labels": list(lines(labels)), "info": info}
     return Opened(str(folder), task.for_users(model, info), f"{folder}, {words}", **found)
 
 
@@ -224,8 +237,8 @@ def record_of(folder):
         folder: the run's folder.
 
     Returns:
-        A dict of `recipe`, `seed`, `revision`, `crop_ratio`; of a run that is finished also
-        `metrics` and `labels`.
+        A dict of `recipe`, `seed`, `revision`, `crop_ratio`, `info`; of a run that is finished
+        also `metrics` and `labels`.
 
     Raises:
         ValueError: it is not the folder of a run, or `run.json` is damaged.
@@ -239,6 +252,8 @@ def record_of(folder):
     record = read_values(folder)
     found = {key: record.get(key) for key in ("recipe", "seed", "revision")}
     found["crop_ratio"] = crop_ratio_of(folder)
+    with contextlib.suppress(ValueError):  # a classifier does not need it
+        found["info"] = trained.read_info(folder)
     with contextlib.suppress(OSError, ValueError):  # a run that is not finished has neither
         report = _report(folder)
         found["metrics"] = {key: report[key] for key in METRICS if key in report}

@@ -8,6 +8,7 @@ from keras_regionvit.files import WriteError
 from training.data.inputs import eval_batches
 from training.data.sources import split_spec
 from training.engine.steps import evaluate, evaluation_step
+from training.evaluators.evaluator import write_table
 from training.runs.folder import read_record
 from training.runs.trained import about, draw_history, load_trained, read_history
 from training.tasks import open_task
@@ -20,8 +21,8 @@ def evaluate_run(options):
         options: the parsed options of `training.evaluate`.
 
     Returns:
-        `(words, metrics)`: which checkpoint it is; and a dict: how many examples counted, by what
-        they are called, then the metrics.
+        `(words, metrics, table)`: which checkpoint it is; a dict: how many examples counted, by
+        what they are called, then the metrics; and what each class has, see `Evaluator.table`.
 
     Raises:
         ValueError: weights or data are missing or do not fit.
@@ -36,17 +37,18 @@ def evaluate_run(options):
     opened = task.open_others(options.split or recipe.data.eval_split, data or record["data"])
     model = task.build_model(opened.info)
     which = load_trained(model, options.run, options.checkpoint)
-    evaluator = task.evaluator(opened.info)
+    judge = task.for_evaluation()
+    evaluator = judge.evaluator(opened.info)
     words, _ = about(options.run, which, evaluator)
     step = evaluation_step(tf.distribute.get_strategy(), model, evaluator)
     reading = {"batch_size": options.batch_size, "skip_corrupt": options.skip_corrupt}
-    metrics = evaluate(step, evaluator, eval_batches(task, opened, **reading))
+    metrics = evaluate(step, evaluator, eval_batches(judge, opened, **reading))
     if options.plots:
-        _draw(task, model, opened, options, evaluator.monitor, reading)
-    return words, {task.unit: evaluator.count, **metrics}
+        _draw(task, model, opened, options, evaluator, reading)
+    return words, {task.unit: evaluator.count, **metrics}, evaluator.table()
 
 
-def _draw(task, model, opened, options, monitor, reading):
+def _draw(task, model, opened, options, evaluator, reading):
     """The curves of the run so far, and what the model makes of the data."""
     folder = Path(options.plots)
     try:
@@ -55,5 +57,6 @@ def _draw(task, model, opened, options, monitor, reading):
         raise WriteError(f"--plots {folder} cannot be made: {error.strerror}.") from error
     history = read_history(options.run)
     if history:
-        draw_history(history, monitor, folder)
+        draw_history(history, evaluator.monitor, folder)
     task.draw(model, opened, folder, **reading)
+    write_table(evaluator, folder)

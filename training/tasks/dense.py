@@ -125,8 +125,8 @@ class DenseTask(Task):
             self.serve(whole, info, saved_model)
         return whole
 
-    def serve(self, model, info, folder):
-        """Writes the SavedModel of a model `for_users`."""
+    def serve(self, model, info, folder, **settings):
+        """Writes the SavedModel of a model `for_users`; `settings` are others of the export."""
         raise NotImplementedError
 
     def describe(self, info):

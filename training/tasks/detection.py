@@ -16,6 +16,7 @@ from keras_regionvit.tasks.detection.retinanet import retinanet_losses
 from training.data.inputs import eval_batches
 from training.data.sources import open_detection_source
 from training.evaluators.coco import CocoEvaluator
+from training.evaluators.evaluator import write_table
 from training.tasks.classification import build_backbone, lines
 from training.tasks.dense import DenseTask, with_index
 
@@ -72,6 +73,7 @@ class Detection(DenseTask):
             iou_threshold=own.iou_threshold,
             max_detections=own.max_detections,
             width=own.width,
+            tower_initializer=own.tower_initializer,
             name=self.recipe.name,
         )
 
@@ -127,9 +129,9 @@ class Detection(DenseTask):
 
     def evaluator(self, info):
         """A `CocoEvaluator`."""
-        return CocoEvaluator(info["category_ids"])
+        return CocoEvaluator(info["category_ids"], class_names=info["class_names"])
 
-    def serve(self, model, info, folder):
+    def serve(self, model, info, folder, **settings):
         """Writes the SavedModel: encoded images to boxes in their own pixels."""
         data = self.recipe.data
         export_detector(
@@ -139,10 +141,14 @@ class Detection(DenseTask):
             size=self.canvas,
             fill=data.mean,
             keep_aspect=self.own.keep_aspect,
+            **settings,
         )
 
     def draw(self, model, source, folder, **options):
-        """Draws detections and truth on some images, and writes all detections as COCO has them."""
+        """Draws detections and truth on some images, and writes all detections as COCO has them.
+
+        A table of the classes goes beside them.
+        """
         evaluator = self.evaluator(source.info)
         shown: list[tuple] = []
         for images, targets in eval_batches(self, source, **options):
@@ -151,6 +157,8 @@ class Detection(DenseTask):
             evaluator.update(sums, rows)
             for i in range(min(len(images), SHOWN - len(shown))):
                 shown.append(self._shown(images, targets, outputs, i))
+        evaluator.result()  # for the table
+        write_table(evaluator, folder)
         write_json(folder / "detections.json", evaluator.detections())
         images, found, truth = zip(*shown, strict=True)
         names = source.info["class_names"]

@@ -3,17 +3,15 @@
 B images; h, w: rows and columns of the canvas; K: classes.
 """
 
-import csv
-
 import numpy as np
 import tensorflow as tf
 
 from keras_regionvit import SemanticFPN, visualize
 from keras_regionvit.export.segmentation import export_segmenter
-from keras_regionvit.files import replacing
 from training.data.inputs import eval_batches
 from training.data.sources import open_segmentation_source
-from training.evaluators.mean_iou import MeanIoUEvaluator
+from training.evaluators.evaluator import write_table
+from training.evaluators.mean_iou import MeanIoUEvaluator, PhotoSizeEvaluator
 from training.tasks.classification import build_backbone, lines
 from training.tasks.dense import DenseTask
 
@@ -97,7 +95,11 @@ class Segmentation(DenseTask):
         """A `MeanIoUEvaluator`."""
         return MeanIoUEvaluator(info["class_names"])
 
-    def serve(self, model, info, folder):
+    def for_evaluation(self):
+        """The same, judged in the photos' own sizes."""
+        return _OfPhotoSize(self.recipe)
+
+    def serve(self, model, info, folder, **settings):
         """Writes the SavedModel: encoded images to masks of their size."""
         data = self.recipe.data
         export_segmenter(
@@ -107,6 +109,7 @@ class Segmentation(DenseTask):
             size=self.canvas,
             fill=data.mean,
             keep_aspect=self.own.keep_aspect,
+            **settings,
         )
 
     def draw(self, model, source, folder, **options):
@@ -123,13 +126,7 @@ class Segmentation(DenseTask):
                 found = np.argmax(outputs[i], axis=-1)
                 shown.append((pixels, found, np.asarray(targets["mask"][i])))
         names = source.info["class_names"]
-        with (
-            replacing(folder / "classes.csv") as aside,
-            open(aside, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, ("name", "iou", "accuracy", "pixels"))
-            writer.writeheader()
-            writer.writerows(evaluator.table())
+        write_table(evaluator, folder)
         images, found, truth = zip(*shown, strict=True)
         visualize.plot_masks(images, found, names, folder / "masks.png", truth=truth)
 
@@ -148,3 +145,38 @@ class Segmentation(DenseTask):
     def next_step(self, folder):
         """Where the masks and the SavedModel are."""
         return f"Masks: {folder}/masks.png; to serve: {folder}/saved_model"
+
+
+class _OfPhotoSize(Segmentation):
+    """Segmentation whose targets are the masks as they are, in their photos' own sizes.
+
+    They are `original`, PNGs, as their sizes differ, and `scale`, float32 (B, 2): rows and columns
+    of the canvas for one of the photo.
+    """
+
+    def specs(self, info):
+        """An image and its own mask."""
+        image, _ = super().specs(info)
+        return image, {
+            "original": tf.TensorSpec((), tf.string),
+            "scale": tf.TensorSpec((2,), tf.float32),
+        }
+
+    def preparation(self, info, training):
+        """The image on its canvas; its mask stays where it is."""
+        canvas_of = self.canvas_of(training)
+
+        def prepare(example, seed):
+            image, placement = canvas_of(example["image"], seed)
+            step = placement.steps[0]  # from the photo to the canvas; evaluation has no other
+            mask = tf.cast(example["mask"], tf.uint8)
+            return image, {
+                "original": tf.io.encode_png(mask[..., None]),
+                "scale": tf.stack([step[1, 1], step[0, 0]]),
+            }
+
+        return prepare
+
+    def evaluator(self, info):
+        """A `PhotoSizeEvaluator`."""
+        return PhotoSizeEvaluator(info["class_names"])

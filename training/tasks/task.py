@@ -140,6 +140,13 @@ class Task(abc.ABC):
     def evaluator(self, info):
         """A `training.evaluators.evaluator.Evaluator` for the data that `info` describes."""
 
+    def for_evaluation(self):
+        """The task as `training.evaluate` judges a trained model by it; by default itself.
+
+        Another one may take longer than an epoch's end can afford, on one device alone.
+        """
+        return self
+
     def for_users(self, model, info):
         """The trained model as it is saved: it takes what its users have.
 

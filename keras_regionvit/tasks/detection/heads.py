@@ -3,18 +3,23 @@
 B images, h w a map's size, D channels, A anchors a place, K classes.
 """
 
+import functools
 import math
 
 import keras
 
 TOWER_DEPTH = 4
+INITIALIZERS = {
+    "normal": functools.partial(keras.initializers.RandomNormal, stddev=0.01),
+    "he_normal": keras.initializers.HeNormal,
+}
 PRIOR = 0.01  # probability of an object that every anchor begins with
 # The names of the layers, which loading knows them by.
 CLASS_TOWER, BOX_TOWER = "class_tower{}", "box_tower{}"
 CLASS_LOGITS, BOX_DELTAS = "class_logits", "box_deltas"
 
 
-def retinanet_head(levels, num_classes, anchors, width, dtype=None):
+def retinanet_head(levels, num_classes, anchors, width, initializer="normal", dtype=None):
     """Scores and boxes of every anchor.
 
     Args:
@@ -22,6 +27,7 @@ def retinanet_head(levels, num_classes, anchors, width, dtype=None):
         num_classes: int K.
         anchors: int A.
         width: int, channels of the towers.
+        initializer: of `INITIALIZERS`, for the towers' kernels.
         dtype: dtype policy of the towers; the last layers are float32.
 
     Returns:
@@ -29,7 +35,10 @@ def retinanet_head(levels, num_classes, anchors, width, dtype=None):
         channels of an anchor are together.
     """
     towers = {
-        name: [_convolution(width, name=name.format(i), dtype=dtype) for i in range(TOWER_DEPTH)]
+        name: [
+            _convolution(width, initializer=initializer, name=name.format(i), dtype=dtype)
+            for i in range(TOWER_DEPTH)
+        ]
         for name in (CLASS_TOWER, BOX_TOWER)
     }
     prior = keras.initializers.Constant(-math.log((1 - PRIOR) / PRIOR))
@@ -49,13 +58,13 @@ def retinanet_head(levels, num_classes, anchors, width, dtype=None):
     return outputs
 
 
-def _convolution(filters, bias="zeros", activation="relu", **kwargs):
+def _convolution(filters, bias="zeros", activation="relu", initializer="normal", **kwargs):
     return keras.layers.Conv2D(
         filters,
         3,
         padding="same",
         activation=activation,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        kernel_initializer=INITIALIZERS[initializer](),
         bias_initializer=bias,
         **kwargs,
     )

@@ -7,12 +7,12 @@ import keras
 from keras import ops
 
 from keras_regionvit.backbone import IMAGE
-from keras_regionvit.checks.kinds import flag, positive_integer, rate
+from keras_regionvit.checks.kinds import choice, flag, positive_integer, rate
 from keras_regionvit.tasks.configuration import config_of, model_of
 from keras_regionvit.tasks.detection import boxes as box_ops
 from keras_regionvit.tasks.detection.anchors import OCTAVES, RATIOS, level_anchors, retinanet_sizes
 from keras_regionvit.tasks.detection.decoding import RetinaNetDecoder
-from keras_regionvit.tasks.detection.heads import retinanet_head
+from keras_regionvit.tasks.detection.heads import INITIALIZERS, retinanet_head
 from keras_regionvit.tasks.detection.losses import focal_loss, l1_loss
 from keras_regionvit.tasks.detection.matching import NO_OBJECT, UNSURE, match
 from keras_regionvit.tasks.fpn import WIDTH, coarser_levels, feature_pyramid, pyramid_of
@@ -44,6 +44,10 @@ class RetinaNet(keras.Model):
         max_detections: int D, of an image.
         candidates: int, of a level before the suppression.
         width: int, channels of the pyramid and the head.
+        tower_initializer: "normal" or "he_normal", what the kernels of the head's towers begin
+            with. "normal" is as released, with a deviation of 0.01, which at widths far below 256
+            lets little of an image through: of 64 channels, on the composed images of the quick
+            start, it has an AP50 of 16% after two epochs where "he_normal" has 27%.
         name: optional str, name of the model.
 
     Input: images (B, H, W, channels), float, of any size; they are padded with zeros to a multiple
@@ -77,6 +81,7 @@ class RetinaNet(keras.Model):
         max_detections=100,
         candidates=1000,
         width=WIDTH,
+        tower_initializer="normal",
         name="retinanet",
     ):
         settings = {
@@ -87,6 +92,7 @@ class RetinaNet(keras.Model):
             "max_detections": positive_integer("max_detections", max_detections),
             "candidates": positive_integer("candidates", candidates),
             "width": positive_integer("width", width),
+            "tower_initializer": choice("tower_initializer", tower_initializer, INITIALIZERS),
         }
         policy = getattr(backbone, "policy", None) or backbone.dtype_policy
         pyramid = pyramid_of(backbone, FIRST)
@@ -99,7 +105,9 @@ class RetinaNet(keras.Model):
         levels = feature_pyramid(maps, width, policy)
         levels |= coarser_levels(maps["P5"], width, policy)
         per_place = len(OCTAVES) * len(RATIOS)
-        outputs = retinanet_head(levels, settings["num_classes"], per_place, width, policy)
+        outputs = retinanet_head(
+            levels, settings["num_classes"], per_place, width, tower_initializer, policy
+        )
         decoder = RetinaNetDecoder(
             LEVELS,
             *(settings[key] for key in ("num_classes", *DECODING)),

@@ -1,17 +1,22 @@
 """Semantic FPN: sizes, any image, labels that count for nothing, saving."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
 
+from benchmarks.flops import count_macs
 from keras_regionvit import RegionViTBackbone, SemanticFPN
 from keras_regionvit.tasks.segmentation import ResizeAs
 from tests.support.pyramids import conv_backbone
 
-PARAMETERS = {  # trainable, in millions
-    ("small", False): 34.19,
-    ("small_w14", True): 34.97,
-    ("base_w14", True): 77.32,
+# Trainable parameters in millions; multiply-adds at 448x448 in billions, without the products of
+# attention.
+ROWS = {
+    ("small", False): (34.19, 37.30),
+    ("small_w14", True): (34.97, 36.92),
+    ("base_w14", True): (77.32, 66.88),
 }
 
 
@@ -23,12 +28,26 @@ def trainable(model):
     return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
 
 
+def attention_products(backbone, size):
+    """Multiply-adds of queries with keys and of weights with values, for a square image."""
+    windows, total = backbone.window_size, 0
+    for stage, (width, depth, window) in enumerate(
+        zip(backbone.embed_dims, backbone.depths, windows, strict=True)
+    ):
+        regions = math.ceil(size / 4 / 2**stage / window) ** 2
+        total += depth * 2 * width * (regions**2 + regions * (1 + window**2) ** 2)
+    return total
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("variant", "peg"), PARAMETERS)
-def test_parameters(variant, peg):
+@pytest.mark.parametrize(("variant", "peg"), ROWS)
+def test_sizes_are_those_of_the_paper(variant, peg):
     backbone = RegionViTBackbone.from_variant(variant, peg=peg, pyramid_norm=True)
     model = SemanticFPN(backbone)
-    assert round(trainable(model) / 1e6, 2) == PARAMETERS[variant, peg]
+    parameters, macs = ROWS[variant, peg]
+    assert round(trainable(model) / 1e6, 2) == parameters
+    counted = count_macs(model, (448, 448, 3)) - attention_products(backbone, 448)
+    assert counted / 1e9 == pytest.approx(macs, rel=5e-4)
     head = trainable(model) - trainable(backbone)
     laterals = sum(width * 256 + 256 for width in backbone.embed_dims)
     assert head - laterals - 4 * (9 * 256 * 256 + 256) == 1_643_158  # mmsegmentation's FPN head

@@ -300,3 +300,20 @@ def test_pairs_are_those_of_pycocotools(seed):
             np.testing.assert_array_equal(mine["gtIgnore"], theirs["gtIgnore"] > 0)
             some += mine["dtMatches"].sum()
     assert some > 500
+
+
+def test_a_table_of_the_classes():
+    """AP is the mean of those classes that have something to find."""
+    truth, found = scene(5)
+    truth = [[one for one in each if one[0] != 1] for each in truth]  # nothing of the second class
+    evaluator = CocoEvaluator(CATEGORIES, class_names=["a", "b", "c"])
+    evaluator.update(*evaluator.measure(*batch_of(truth, found), np.ones(len(truth), "float32")))
+    metrics, table = evaluator.result(), evaluator.table()
+    assert [row["name"] for row in table] == ["a", "b", "c"]
+    assert [row["objects"] for row in table] == [
+        sum(label == k and not crowd for each in truth for label, crowd, *_ in each)
+        for k in range(3)
+    ]
+    assert table[1] == {"name": "b", "AP": -1, "AP50": -1, "AP75": -1, "objects": 0}
+    for key in ("AP", "AP50", "AP75"):
+        assert np.mean([table[0][key], table[2][key]]) == pytest.approx(metrics[key], abs=1e-12)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from training.engine.steps import evaluate, evaluation_step
-from training.evaluators.mean_iou import MeanIoUEvaluator
+from training.evaluators.mean_iou import MeanIoUEvaluator, PhotoSizeEvaluator
 
 NAMES = ("wall", "sky", "tree", "sea", "boat")
 
@@ -159,3 +159,43 @@ def test_a_class_that_is_not_known(label):
 def test_bad_names(count):
     with pytest.raises(ValueError, match=f"1 to 255 names. Received: {count}"):
         MeanIoUEvaluator(["x"] * count)
+
+
+def in_photo_size(truths, canvases, scales):
+    """What a `PhotoSizeEvaluator` of two classes makes of masks and canvases of any classes."""
+    evaluator = PhotoSizeEvaluator(["a", "b"])
+    targets = {
+        "original": tf.stack([tf.io.encode_png(mask[..., None]) for mask in truths]),
+        "scale": tf.constant(scales, tf.float32),
+    }
+    outputs = tf.one_hot(np.stack(canvases), 2)
+    evaluator.update(*evaluator.measure(targets, outputs, tf.ones(len(truths))))
+    return evaluator
+
+
+def test_perfect_in_photos_of_any_size():
+    """A canvas of 8x8 with a photo of 16x4 halved, one of 4x8 as it is."""
+    rng = np.random.default_rng(0)
+    canvases = [rng.integers(0, 2, (8, 8)).astype("uint8") for _ in range(2)]
+    truths = [canvases[0][:, :2].repeat(2, 0).repeat(2, 1), canvases[1][:4].copy()]
+    truths[0][0, 0] = 255
+    evaluator = in_photo_size(truths, canvases, [[0.5, 0.5], [1, 1]])
+    assert evaluator.count == 2 and evaluator.confusion.sum() == 16 * 4 + 4 * 8 - 1
+    assert set(evaluator.result().values()) == {1.0}
+
+
+def test_resized_as_served_masks_are():
+    rng = np.random.default_rng(1)
+    canvas = rng.integers(0, 2, (8, 8)).astype("uint8")
+    for rows, columns, whole in ((13, 29, (4, 8)), (31, 7, (8, 2)), (3, 3, (8, 8))):
+        served = tf.image.resize(
+            canvas[: whole[0], : whole[1], None], (rows, columns), method="nearest"
+        )[..., 0]
+        scale = [[whole[0] / rows, whole[1] / columns]]
+        confusion = in_photo_size([served.numpy()], [canvas], scale).confusion
+        assert np.trace(confusion) == rows * columns
+
+
+def test_a_class_that_is_not_known_in_a_photo():
+    with pytest.raises(ValueError, match=r"\[0, 2\).* 1 pixels"):
+        in_photo_size([np.array([[0, 9]], "uint8")], [np.zeros((8, 8), "uint8")], [[1, 1]])

@@ -1,6 +1,7 @@
 """Recipes of object detection: one module each, and the section that they share."""
 
 import dataclasses
+from typing import Literal
 
 from training.recipes.dense import check_canvas, check_dense
 from training.recipes.schema import Recipe
@@ -29,6 +30,7 @@ class Detection(Section):
         photometric: whether training distorts brightness, contrast, saturation and hue, see
             `training.augmentation.photometric`.
         width: channels of the pyramid and the head.
+        tower_initializer: what the head's towers begin with, see `RetinaNet`.
         score_threshold: what a detection's score must exceed.
         iou_threshold: of two detections of a class that share more the better stays.
         max_detections: detections of an image at most.
@@ -45,6 +47,7 @@ class Detection(Section):
     scales: tuple[int, ...] = ()
     photometric: bool = False
     width: Size = 256
+    tower_initializer: Literal["normal", "he_normal"] = "normal"
     score_threshold: Share = 0.05
     iou_threshold: Share = 0.5
     max_detections: Size = 100

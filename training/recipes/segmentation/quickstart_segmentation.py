@@ -14,7 +14,7 @@ from training.recipes.segmentation import Segmentation, SegmentationRecipe
 
 RECIPE = SegmentationRecipe(
     "quickstart_segmentation",
-    Data("composed", eval_split="test", image_size=256, batch_size=16),
+    Data("composed", eval_split="test", image_size=256, batch_size=8),
     Model(
         variant="",
         embed_dims=(32, 64, 128, 256),
@@ -24,8 +24,8 @@ RECIPE = SegmentationRecipe(
         drop_path_rate=0.0,
     ),
     Augment(**NOT_DENSE, color_jitter=0.0, flip=0.5),
-    Optimizer(learning_rate=1e-3, base_batch_size=16, clip_norm=10.0),
-    Schedule(epochs=20, every="step", warmup_epochs=1, min_learning_rate=0.0),
+    Optimizer(learning_rate=2e-3, base_batch_size=8, clip_norm=10.0),
+    Schedule(epochs=8, every="step", warmup_epochs=1, min_learning_rate=0.0),
     Evaluate(crop_ratio=1.0),
     segmentation=Segmentation(width=64, head_width=64),
 )

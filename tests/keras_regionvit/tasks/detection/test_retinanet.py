@@ -6,19 +6,20 @@ import pytest
 import tensorflow as tf
 
 import keras_regionvit
+from benchmarks.flops import count_macs
 from keras_regionvit import RegionViTBackbone, RetinaNet
 from keras_regionvit.tasks.detection.anchors import RATIOS, retinanet_sizes
 from keras_regionvit.tasks.detection.retinanet import LEVELS
 from tests.oracles import numpy_detection as slow
 from tests.support.pyramids import conv_backbone
 
-PARAMETERS = {
-    ("small", False): 40_757_062,
-    ("small_w14", False): 41_525_158,
-    ("small_w14", True): 41_538_118,
-    ("base", False): 83_366_636,
-    ("base_w14", False): 84_444_524,
-    ("base_w14", True): 84_461_804,
+ROWS = {  # parameters, and multiply-adds at 672x1120 in billions
+    ("small", False): (40_757_062, 192.3),
+    ("small_w14", False): (41_525_158, 204.0),
+    ("small_w14", True): (41_538_118, None),
+    ("base", False): (83_366_636, 308.5),
+    ("base_w14", False): (84_444_524, 327.7),
+    ("base_w14", True): (84_461_804, None),
 }
 
 
@@ -37,15 +38,19 @@ def objects(rng, batch, count, most, size=(96, 128), classes=3):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("variant", "peg"), PARAMETERS)
-def test_parameters(variant, peg):
-    backbone = RegionViTBackbone.from_variant(variant, peg=peg, pyramid_norm=True)
-    assert RetinaNet(backbone).count_params() == PARAMETERS[variant, peg]
+@pytest.mark.parametrize(("variant", "peg"), ROWS)
+def test_sizes_are_those_of_the_paper(variant, peg):
+    parameters, macs = ROWS[variant, peg]
+    model = RetinaNet(RegionViTBackbone.from_variant(variant, peg=peg, pyramid_norm=True))
+    assert model.count_params() == parameters
+    if macs:
+        raw = keras.Model(model.input, model.raw_outputs)
+        assert count_macs(raw, (672, 1120, 3)) / 1e9 == pytest.approx(macs, rel=5e-4)
 
 
 def test_without_regional_tokens_there_are_fewer_parameters():
     backbone = RegionViTBackbone.from_variant("small", regional_tokens=False, pyramid_norm=True)
-    assert RetinaNet(backbone).count_params() == PARAMETERS["small", False] - 236_256
+    assert RetinaNet(backbone).count_params() == ROWS["small", False][0] - 236_256
 
 
 def test_every_anchor_begins_with_the_prior():
@@ -53,6 +58,23 @@ def test_every_anchor_begins_with_the_prior():
     raw = keras.Model(model.input, model.raw_outputs)(np.zeros((1, 64, 64, 3), "float32"))
     assert abs(float(keras.ops.sigmoid(raw["p4_logits"][0, 0, 0, 0])) - 0.01) < 1e-3
     assert not np.any(model.get_layer("box_deltas").bias)
+
+
+@pytest.mark.parametrize(("name", "deviation"), [("normal", 0.01), ("he_normal", (2 / 144) ** 0.5)])
+def test_towers_begin_as_asked(name, deviation):
+    model = detector(tower_initializer=name)
+    assert model.get_config()["tower_initializer"] == name
+    for layer in ("class_tower0", "box_tower3"):
+        kernel = np.asarray(model.get_layer(layer).kernel)  # (3, 3, 16, 16)
+        assert np.std(kernel) == pytest.approx(deviation, rel=0.1)
+    assert np.std(model.get_layer("class_logits").kernel) == pytest.approx(0.01, rel=0.1)
+    first, second = (np.asarray(model.get_layer(f"class_tower{i}").kernel) for i in (0, 1))
+    assert not np.array_equal(first, second)
+
+
+def test_towers_begin_in_no_other_way():
+    with pytest.raises(ValueError, match="`tower_initializer` must be 'normal' or 'he_normal'"):
+        detector(tower_initializer="zeros")
 
 
 @pytest.mark.parametrize("size", [(64, 96), (70, 33)], ids=["whole", "padded"])

@@ -1,0 +1,64 @@
+"""What detectors and segmenters start from: files of a classifier, a backbone, another detector."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_regionvit import build_classifier
+from training.recipes import catalogue
+from training.tasks import open_task
+from training.tasks.classification import build_backbone
+
+INFO = {"class_names": ("a", "b"), "category_ids": (1, 2)}
+
+
+def task_of(name, weights=""):
+    changes = {f"{name}.width": 8, "model.weights": str(weights)}
+    return open_task(catalogue.smoke(f"quickstart_{name}").with_values(changes))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Files by what they hold; and the backbone that is in all of them."""
+    folder = tmp_path_factory.mktemp("start")
+    keras.utils.set_random_seed(1)
+    detection, segmentation = task_of("detection"), task_of("segmentation")
+    detector = detection.build_model({"class_names": ("x", "y", "z"), "category_ids": (1, 2, 3)})
+    backbone = detector.backbone
+    classifier = build_classifier(build_backbone(segmentation.recipe), classes=5)
+    for variable, value in zip(classifier.variables, values_of(classifier, backbone), strict=True):
+        variable.assign(value)
+    found = {}
+    for name, model in {
+        "classifier": classifier,
+        "backbone": backbone,
+        "detector": detector,
+        "saved_detector": detection.for_users(detector, {"class_names": ("x", "y", "z")}),
+    }.items():
+        for ending in (".keras", ".weights.h5"):
+            found[name + ending] = folder / (name + ending)
+            (model.save if ending == ".keras" else model.save_weights)(found[name + ending])
+    return found, {v.path: np.array(v) for v in backbone.weights}
+
+
+def values_of(classifier, backbone):
+    """The classifier's values, those of the backbone's variables taken from it."""
+    own = {v.path: np.array(v) for v in backbone.weights}
+    return [own.get(v.path, np.array(v)) for v in classifier.variables]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+@pytest.mark.parametrize("kind", ["classifier", "backbone", "detector", "saved_detector"])
+def test_the_backbone_is_taken(files, kind, ending):
+    paths, expected = files
+    for name in ("detection", "segmentation"):
+        task = task_of(name, paths[kind + ending])
+        keras.utils.set_random_seed(2)
+        model = task.build_model(INFO)
+        task.load_start(model)
+        for variable in model.backbone.weights:
+            if True:
+                np.testing.assert_array_equal(
+                    variable, expected[variable.path], err_msg=variable.path
+                )
