@@ -64,6 +64,15 @@ def test_a_training_is_taken_up_at_any_step(opened, step):
     )
 
 
+def test_a_training_of_so_many_steps(opened):
+    """Parts of equal length, however many batches the images make."""
+    task, inputs = opened
+    steps = task.recipe.with_values({"schedule.epochs": 2, "schedule.steps": 10})
+    longer = dataclasses.replace(inputs, steps_per_epoch=5)
+    batches = list(train_batches(open_task(steps), longer, seed=1).take(10))
+    assert len(batches) == 10
+
+
 def test_evaluation_sees_each_image_once(opened):
     task, inputs = opened
     batches = plain(eval_batches(task, inputs.held_out, batch_size=2))

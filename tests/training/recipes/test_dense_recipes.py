@@ -26,7 +26,11 @@ def test_coco(name):
     np.testing.assert_allclose(np.multiply(schedule.milestones, steps), milestones)
     assert (schedule.warmup_steps, schedule.warmup_epochs) == (1000, 0)
     assert schedule.warmup_learning_rate == pytest.approx(1e-3 * recipe.peak_learning_rate)
-    assert (optimizer.name, recipe.peak_learning_rate, recipe.data.batch_size) == ("adamw", 1e-4, 16)
+    assert (optimizer.name, recipe.peak_learning_rate, recipe.data.batch_size) == (
+        "adamw",
+        1e-4,
+        16,
+    )
     assert (optimizer.weight_decay, optimizer.decay, optimizer.clip_norm) == (0.05, "official", 0)
     assert (model.drop_path_rate, model.pyramid_norm, model.weights) == (0.2, True, "imagenet")
     assert (recipe.augment.flip, recipe.augment.color_jitter) == (0.5, 0)
@@ -45,7 +49,11 @@ def test_ade20k():
     assert (own.classes, own.width, own.head_width, own.dropout_rate) == (150, 256, 128, 0.1)
     assert (schedule.curve, schedule.power, schedule.steps) == ("poly", 0.9, 80_000)
     assert (schedule.warmup_steps, schedule.warmup_epochs, schedule.min_learning_rate) == (0, 0, 0)
-    assert (optimizer.name, recipe.peak_learning_rate, recipe.data.batch_size) == ("adamw", 1e-4, 32)
+    assert (optimizer.name, recipe.peak_learning_rate, recipe.data.batch_size) == (
+        "adamw",
+        1e-4,
+        32,
+    )
     assert (optimizer.weight_decay, optimizer.clip_norm) == (0.05, 0)
     assert (model.drop_path_rate, model.pyramid_norm, model.weights) == (0.2, True, "imagenet")
     assert (recipe.augment.flip, recipe.augment.color_jitter) == (0.5, 0)
