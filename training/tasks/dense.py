@@ -22,15 +22,16 @@ class DenseTask(Task):
     """A task whose inputs are whole images on a canvas, float32 (B, h, w, C), normalised.
 
     Attributes:
-        shape: h and w. With a canvas of two sides that of images with more columns than rows; the
-            tasks that `groups` gives have the shape of their images.
+        shape: h and w, as training has it. With a canvas of two sides that of images with more
+            columns than rows; the tasks that `groups` gives have the shape of their images.
     """
 
     unit = "images"
 
     def __init__(self, recipe):
         super().__init__(recipe)
-        self.shape = self.canvas if isinstance(self.canvas, tuple) else (self.canvas,) * 2
+        side = self.own.crop or self.canvas
+        self.shape = (side, side) if isinstance(side, int) else side
 
     @property
     def own(self):
