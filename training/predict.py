@@ -192,7 +192,12 @@ def _parser():
         help="predict all images under FOLDER, of any number; with --csv for classes, where the "
         "same command goes on after a stop; with --json, --draw or --masks for boxes and masks",
     )
-    add = parser.add_argument
+    _add_outputs(parser.add_argument)
+    return parser
+
+
+def _add_outputs(add):
+    """Adds the options that say what is written."""
     add("--csv", metavar="FILE", help="where the rows of --folder go")
     add(
         "--json",
@@ -218,7 +223,6 @@ def _parser():
         help="of a segmenter: also write a PNG for each photo, in its size, whose values are "
         "classes, shown by a palette",
     )
-    return parser
 
 
 def _count(text):

@@ -15,7 +15,8 @@ from keras_regionvit.export import LABELS, read_card
 from keras_regionvit.export.model_card import CARD
 from keras_regionvit.files import one_line
 from training.prediction.exporting import export_dense
-from training.prediction.opened import open_keras, read_labels
+from training.prediction.labels import read_labels
+from training.prediction.opened import open_keras
 from training.prediction.predictor import PROTOCOL, find_model
 from training.runs.trained import read_info
 

@@ -13,14 +13,13 @@ from keras_regionvit.export.segmentation import export_segmenter
 from keras_regionvit.images.decode import MAX_PIXELS
 from keras_regionvit.tasks.inputs import PixelNormalization
 from keras_regionvit.variants import VARIANTS
-from training.prediction.opened import IMAGES, open_keras, open_variant, read_labels
+from training.prediction.labels import read_labels
+from training.prediction.opened import IMAGES, open_keras, open_variant
 from training.recipes.schema import Recipe
 from training.tasks import open_task
 
 # of the options that only classifiers have: as they are without being given
-USUAL = types.MappingProxyType(
-    {"top_k": 5, "features": False, "precision": None, "any_size": False}
-)
+USUAL = types.MappingProxyType({"top_k": 5, "features": False, "any_size": False, "tensors": False})
 WRITERS = {"detection": export_detector, "segmentation": export_segmenter}
 ABOUT = ("source", "recipe", "metrics", "seed", "revision")  # what a card keeps of a model
 
@@ -71,23 +70,17 @@ def export(
         opened = open_variant(model, weights, image_size)
     else:
         opened = open_keras(model, checkpoint)
+    names = read_labels(labels) if labels else None
     if opened.task != IMAGES:
-        of_images = {"--crop-ratio": crop_ratio, "--mean": mean, "--std": std,
-                     "--tensors": tensors or None}  # fmt: skip
-        _refuse(opened, of_images | _given(settings, USUAL))
-        names = read_labels(labels) if labels else None
+        given = {"crop_ratio": crop_ratio, "mean": mean, "std": std, "tensors": tensors}
+        _refuse(opened, settings | given)
         return export_dense(opened, output, names, size=image_size, max_pixels=max_pixels)
     asked = {"size": image_size, "crop_ratio": crop_ratio, "max_pixels": max_pixels or MAX_PIXELS}
+    settings["preprocessing"] = _preprocessing(opened, tensors, mean=mean, std=std, **asked)
+    about = {key: getattr(opened, key) for key in ABOUT}
+    names = names or opened.labels
     try:
-        export_saved_model(
-            opened.model,
-            output,
-            read_labels(labels) if labels else opened.labels,
-            preprocessing=_preprocessing(opened, tensors, mean=mean, std=std, **asked),
-            tensors=tensors,
-            card={key: getattr(opened, key) for key in ABOUT},
-            **settings,
-        )
+        export_saved_model(opened.model, output, names, tensors=tensors, card=about, **settings)
     except tf.errors.OpError as error:  # of a full disk, among others
         raise OSError((error.message or type(error).__name__).splitlines()[0]) from error
     return Path(output)
@@ -159,22 +152,13 @@ def _write_dense(opened, output, names, size, settings):
     write(model, output, names, size=size or height, fill=fill, **settings)
 
 
-def _given(settings, usual):
-    """The options that are not as usual, by their names on the command line."""
-    return {
-        f"--{key.replace('_', '-')}": value
-        for key, value in settings.items()
-        if value != usual.get(key)
-    }
-
-
-def _refuse(opened, options):
-    """Refuses options of classification alone."""
-    for option, value in options.items():
-        if value is not None:
+def _refuse(opened, settings):
+    """Refuses options of classification alone, where they are given."""
+    for key, value in settings.items():
+        if value != USUAL.get(key):
             raise ValueError(
-                f"{option} is for models that classify images; --model {opened.name} is one of "
-                f"{opened.task}."
+                f"--{key.replace('_', '-')} is for models that classify images; --model "
+                f"{opened.name} is one of {opened.task}."
             )
 
 

@@ -10,10 +10,11 @@ import keras
 import keras_regionvit
 from keras_regionvit.export import LABELS, Preprocessing
 from keras_regionvit.export.structure import check_classifier, normalizes
-from keras_regionvit.files import one_line, open_regular, read_json
+from keras_regionvit.files import one_line, read_json
 from keras_regionvit.variants import VARIANTS
 from keras_regionvit.weights.keras_file import check_keras_file
 from keras_regionvit.weights.pretrained import check_weights, load_weights
+from training.prediction.labels import read_labels
 from training.runs import trained
 from training.runs.folder import RECORD, REPORT, read_record, read_values
 from training.tasks import open_task
@@ -289,20 +290,6 @@ def crop_ratio_in(recipe):
         return None
     valid = isinstance(ratio, (int, float)) and not isinstance(ratio, bool) and 0 < ratio <= 1
     return float(ratio) if valid else None
-
-
-def read_labels(path):
-    """The names of classes in a text file, one a line.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
-    try:
-        with open_regular(path) as file:
-            return file.read().decode("utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or one_line(error)
-        raise ValueError(f"the names of the classes in {path} cannot be read: {reason}") from None
 
 
 def _report(folder):

@@ -17,6 +17,7 @@ from keras_regionvit.export.signatures import best_classes, check_fit, of_bytes,
 from keras_regionvit.export.structure import probabilities_of
 from keras_regionvit.files import one_line
 from training.engine.loop import BEST, LAST
+from training.prediction.labels import read_labels
 from training.prediction.opened import (
     MODEL,
     SAVED_MODEL,
@@ -24,7 +25,6 @@ from training.prediction.opened import (
     crop_ratio_of,
     open_keras,
     pixels,
-    read_labels,
 )
 from training.runs.folder import RECORD
 from training.runs.trained import checkpoint_path, default_checkpoint

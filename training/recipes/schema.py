@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from keras_regionvit.variants import get_variant
 from training.recipes import settings
 from training.recipes.names import OLD_NAMES, unknown
+from training.recipes.section import hints
 from training.recipes.sections import (
     Augment,
     Compute,
@@ -16,7 +17,6 @@ from training.recipes.sections import (
     Model,
     Optimizer,
     Schedule,
-    hints,
 )
 
 OTHER_VERSION = "the recipe is of another version of this code"

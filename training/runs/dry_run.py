@@ -71,7 +71,6 @@ def _steps(task, inputs):
     """How many steps, of how many examples."""
     steps, schedule = inputs.steps_per_epoch, task.recipe.schedule
     warmup = schedule.warmup_steps or round(steps * schedule.warmup_epochs)
-    warmup = schedule.warmup_steps or round(steps * schedule.warmup_epochs)
     return (
         f"{steps:,} an epoch, {steps * schedule.epochs:,} in all, warm-up {warmup:,}; "
         f"{inputs.source.count:,} {task.unit} to learn from, {inputs.held_out.count:,} held out"

@@ -22,7 +22,7 @@ def evaluate_run(options):
 
     Returns:
         `(words, metrics, table)`: which checkpoint it is; a dict: how many examples counted, by
-        what they are called, then the metrics; and what each class has, see `Evaluator.table`.
+        what they are called, then the metrics; and the rows of `Evaluator.table`.
 
     Raises:
         ValueError: weights or data are missing or do not fit.

@@ -167,4 +167,5 @@ def test_records_that_are_refused(run, tmp_path):
         "crop_ratio": CROP_RATIO,
         "metrics": {"accuracy": 0.75, "loss": 0.5},
         "labels": LABELS,
+        "info": None,
     }

@@ -10,7 +10,8 @@ from training.recipes import catalogue as recipes
 from training.recipes.classification import Classification, ClassificationRecipe
 from training.recipes.names import OLD_NAMES
 from training.recipes.schema import Recipe
-from training.recipes.sections import Data, Model, Schedule, Section
+from training.recipes.section import Section
+from training.recipes.sections import Data, Model, Schedule
 from training.recipes.settings import LONGEST, Count
 
 

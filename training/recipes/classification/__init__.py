@@ -3,7 +3,7 @@
 import dataclasses
 
 from training.recipes.schema import Recipe
-from training.recipes.sections import Section
+from training.recipes.section import Section
 from training.recipes.settings import Count, Share
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 from training.recipes.dense import check_canvas, check_dense
 from training.recipes.schema import Recipe
-from training.recipes.sections import Section
+from training.recipes.section import Section
 from training.recipes.settings import Amount, Count, Share, Size
 
 

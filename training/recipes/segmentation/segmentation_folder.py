@@ -1,7 +1,7 @@
 """A segmenter for a user's own photos, with a mask each, from trained weights.
 
 Command: python -m training.train --recipe segmentation_folder --data FOLDER --weights imagenet
-Hardware: a GPU of 16 GiB; less memory is needed with --set data.batch_size=4.
+Hardware: a GPU of 16 GiB; less with --set data.batch_size=4.
 FOLDER holds images and, under the same names, palette or grey PNGs whose values are classes; 255
 is no class. --weights takes "imagenet", a `.pth` of the official release, or a run's
 `model.keras`.
