@@ -79,8 +79,9 @@ def load_keras_file(model, path, *, any_classes=False):
             raise ValueError(
                 f"{path} does not hold the weights of the model {model.name!r}: {one_line(error)}"
             ) from error
-    left = [layer for layer in model.layers if layer.name in names]
-    return [variable.path for layer in left for variable in layer.weights]
+    layers = [layer for layer in model._flatten_layers() if layer.name in names]
+    left = {id(variable) for layer in layers for variable in layer.weights}
+    return [variable.path for variable in model.weights if id(variable) in left]
 
 
 def check_keras_file(path):

@@ -103,7 +103,8 @@ def initialize_from(model, weights, variant=None):
             the official weights for 7.
 
     Returns:
-        Paths of the variables that stay as they are: those of the head, or none.
+        Paths of the variables that stay as they are: those of the head, and of norms of the
+        pyramid that a file of this package lacks; those that a `.pth` lacks become the identity.
 
     Raises:
         ValueError: `weights` names nothing that can be read, or it does not fit the model, which

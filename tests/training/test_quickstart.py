@@ -223,7 +223,7 @@ def test_train_bad_input(tmp_path, capsys):
     (tmp_path / "run" / "model.keras").write_bytes(b"precious")
     (tmp_path / "file").touch()
     for arguments, said in (
-        (["--recipe", "nope"], "--recipe must be one of: fashion_mnist, "),
+        (["--recipe", "nope"], "--recipe must be one of: ade20k_semantic_fpn, "),
         (["--recipe", "quickstart", "--output", tmp_path / "run"], "already holds files"),
         (["--recipe", "quickstart", "--output", tmp_path / "file"], "is a file"),
         (["--recipe", "quickstart", "--output", tmp_path / "file" / "x"], "cannot be made"),

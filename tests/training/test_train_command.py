@@ -120,7 +120,7 @@ def test_evaluate_bad_input(finished, capsys):
 def test_bad_options(tmp_path, capsys):
     for arguments, said in (
         ([], "--recipe NAME is missing"),
-        (["--recipe", "nope"], "--recipe must be one of: fashion_mnist, "),
+        (["--recipe", "nope"], "--recipe must be one of: ade20k_semantic_fpn, "),
         (["--recipe", "imagenet1k", "--set", "schedule.epoch=3"], "did you mean 'schedule.epochs'"),
         (["--recipe", "imagenet1k", "--set", "epochs=3"], "schedule.epochs"),
         (["--recipe", "finetune384"], "starts from trained weights"),

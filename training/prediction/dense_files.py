@@ -173,12 +173,14 @@ class _Rows:
     """
 
     def __init__(self, path):
-        self.path, self._stack, self._first = Path(path), contextlib.ExitStack(), True
+        self.path, self._first = Path(path), True
 
     def __enter__(self):
-        aside = self._stack.enter_context(replacing(self.path))
-        self._file = self._stack.enter_context(open(aside, "w", encoding="utf-8"))
-        self._file.write("[")
+        with contextlib.ExitStack() as stack:  # `replacing` says in a sentence what fails here
+            aside = stack.enter_context(replacing(self.path))
+            self._file = stack.enter_context(open(aside, "w", encoding="utf-8"))
+            self._file.write("[")
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error):

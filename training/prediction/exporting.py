@@ -79,10 +79,8 @@ def export(
     settings["preprocessing"] = _preprocessing(opened, tensors, mean=mean, std=std, **asked)
     about = {key: getattr(opened, key) for key in ABOUT}
     names = names or opened.labels
-    try:
+    with _os_errors():
         export_saved_model(opened.model, output, names, tensors=tensors, card=about, **settings)
-    except tf.errors.OpError as error:  # of a full disk, among others
-        raise OSError((error.message or type(error).__name__).splitlines()[0]) from error
     return Path(output)
 
 
@@ -117,7 +115,7 @@ def export_dense(opened, output, labels=None, *, size=None, max_pixels=None):
     about = {key: getattr(opened, key) for key in ABOUT}
     about |= {key: list(info[key]) for key in ("category_ids",) if key in info}
     settings = {"card": about, "max_pixels": max_pixels or MAX_PIXELS}
-    try:
+    with _os_errors():
         if opened.recipe:
             if size is not None:
                 raise ValueError(f"--image-size is given by the run of --model {opened.name}.")
@@ -126,9 +124,16 @@ def export_dense(opened, output, labels=None, *, size=None, max_pixels=None):
             task.serve(model, info, Path(output), **settings)
         else:
             _write_dense(opened, output, names, size, settings)
+    return Path(output)
+
+
+@contextlib.contextmanager
+def _os_errors():
+    """What TensorFlow raises as an `OSError`: of a full disk, among others."""
+    try:
+        yield
     except tf.errors.OpError as error:
         raise OSError((error.message or type(error).__name__).splitlines()[0]) from error
-    return Path(output)
 
 
 def _write_dense(opened, output, names, size, settings):

@@ -1,6 +1,11 @@
 """What recipes of tasks share that see the whole of an image."""
 
+import dataclasses
 from typing import Any
+
+from keras_regionvit.variants import get_variant
+from training.recipes.schema import Recipe
+from training.recipes.sections import Augment, Data, Evaluate, Model, Optimizer, Schedule
 
 NOT_DENSE: dict[str, Any] = {  # settings of the section `augment` that such tasks have no use for
     "repeats": 1,
@@ -37,27 +42,116 @@ def check_canvas(section):
         section.require(not scales or getattr(section, bound) == 1, bound, alone)
 
 
-def check_dense(recipe):
-    """Checks that a recipe sets nothing that would have no effect.
+@dataclasses.dataclass(frozen=True)
+class DenseRecipe(Recipe):
+    """A recipe of a task that sees the whole of an image; it sets nothing that has no effect.
+
+    A subclass has a section under the name of its `task`.
+    """
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, value in NOT_DENSE.items():
+            wanted = f"{value!r} for {self.task}"
+            self.augment.require(getattr(self.augment, name) == value, name, wanted)
+        own = getattr(self, self.task)
+        wanted = f"0 with `{own.key('photometric')}`"
+        recoloured = own.photometric and self.augment.color_jitter
+        self.augment.require(not recoloured, "color_jitter", wanted)
+        whole = f"1 for {self.task}, which sees all of an image"
+        self.evaluate.require(self.evaluate.crop_ratio == 1, "crop_ratio", whole)
+        self.model.require(not self.model.border, "border", f"0 for {self.task}")
+        size = self.data.image_size
+        self.data.require(size % 32 == 0, "image_size", f"a multiple of 32 for {self.task}")
+        usual = next(f.default for f in dataclasses.fields(Data) if f.name == "image_size")
+        wanted = f"{usual} where `{own.key('canvas')}` is set, which gives the size in its place"
+        self.data.require(not own.canvas or size == usual, "image_size", wanted)
+
+    @property
+    def windows(self):
+        """Local tokens per region side, one entry a stage: those of the variant at any size."""
+        model = self.model
+        return model.window_size or (model.variant and get_variant(model.variant).window_size)
+
+
+def smoke(task, **own):
+    """What --smoke changes: a tiny model that learns from the composed set.
 
     Args:
-        recipe: a `training.recipes.schema.Recipe`.
+        task: name of the task.
+        **own: more settings of its section.
 
-    Raises:
-        ValueError: it does; the sentence names the setting.
+    Returns:
+        Values by dotted name.
     """
-    for name, value in NOT_DENSE.items():
-        recipe.augment.require(
-            getattr(recipe.augment, name) == value, name, f"{value!r} for {recipe.task}"
-        )
-    own = getattr(recipe, recipe.task)
-    wanted = f"0 with `{recipe.task}.photometric`"
-    recipe.augment.require(
-        not (own.photometric and recipe.augment.color_jitter), "color_jitter", wanted
+    return {
+        "data.source": "composed",
+        "data.image_size": 64,
+        "data.images": 32,
+        "data.batch_size": 8,
+        "model.variant": "",
+        "model.embed_dims": (8, 16, 32, 64),
+        "model.depths": (1, 1, 1, 1),
+        "model.window_size": (2, 2, 2, 2),
+        "model.weights": "",
+        "model.needs_weights": False,
+        "schedule.epochs": 2,
+        "schedule.steps": 0,
+        "schedule.warmup_steps": 0,
+        f"{task}.canvas": (),
+        f"{task}.crop": 0,
+        f"{task}.scales": (),
+        f"{task}.classes": 0,
+        f"{task}.width": 16,
+        **{f"{task}.{name}": value for name, value in own.items()},
+    }
+
+
+def from_imagenet(variant="small", peg=False):
+    """The backbone that detectors and segmenters of photos start from (sections A.2 and A.3).
+
+    Args:
+        variant: name of its row.
+        peg: whether it has position encoding generators.
+
+    Returns:
+        A section `model`.
+    """
+    return Model(
+        variant=variant,
+        peg=peg,
+        pyramid_norm=True,
+        drop_path_rate=0.2,
+        weights="imagenet",
+        needs_weights=True,
     )
-    whole = f"1 for {recipe.task}, which sees all of an image"
-    recipe.evaluate.require(recipe.evaluate.crop_ratio == 1, "crop_ratio", whole)
-    recipe.model.require(not recipe.model.border, "border", f"0 for {recipe.task}")
-    recipe.data.require(
-        recipe.data.image_size % 32 == 0, "image_size", f"a multiple of 32 for {recipe.task}"
-    )
+
+
+def composed():
+    """The sections that the quick starts on composed images share, a dict by name."""
+    return {
+        "data": Data("composed", eval_split="test", image_size=256, batch_size=8),
+        "model": Model(
+            variant="",
+            embed_dims=(32, 64, 128, 256),
+            depths=(1, 1, 2, 1),
+            window_size=(4, 4, 4, 4),
+            pyramid_norm=True,
+            drop_path_rate=0.0,
+        ),
+        "augment": Augment(**NOT_DENSE, color_jitter=0.0, flip=0.5),
+        "optimizer": Optimizer(learning_rate=2e-3, base_batch_size=8, clip_norm=10.0),
+        "evaluate": Evaluate(crop_ratio=1.0),
+    }
+
+
+def photos():
+    """The sections that the recipes for a user's own photos share, a dict by name."""
+    return {
+        "data": Data("folder", batch_size=8),
+        "model": from_imagenet(),
+        "augment": Augment(**NOT_DENSE, color_jitter=0.2, flip=0.5),
+        "optimizer": Optimizer(learning_rate=1e-4, base_batch_size=8, clip_norm=10.0),
+        "schedule": Schedule(epochs=30, every="step", warmup_epochs=1, min_learning_rate=1e-6),
+        "evaluate": Evaluate(crop_ratio=1.0),
+    }

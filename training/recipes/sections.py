@@ -22,7 +22,7 @@ class Data(Section):
             the data; else they are classes as all others. For the source "folder".
         images: how many images to generate, for the source "generated", 0 means 1,024; how many
             of the source "composed" to take at most, 0 means all.
-        image_size: height and width of the images in pixels.
+        image_size: height and width of the images in pixels, where no `canvas` gives them.
         channels: 3 for colour, 1 for grey.
         mean: of the pixels on 0..255, one entry a channel.
         std: standard deviation of the pixels on 0..255, likewise.

@@ -1,6 +1,7 @@
 """Beginning a model with trained weights: which tensors come from the file, and which may not."""
 
 import json
+import re
 import shutil
 import zipfile
 
@@ -125,10 +126,6 @@ def test_other_windows_are_resized(tmp_path):
     [
         ({"peg": False}, {"pth": "unexpected .*peg", "own": "peg/.* is unexpected"}),
         ({"mlp_ratio": 2.0}, {"pth": "of another shape .*fc1", "own": "fc1/.* has the shape"}),
-        (
-            {"pyramid_norm": True},
-            {"pth": None, "own": "layer_normalization_1/vars/0 is missing"},
-        ),
     ],
 )
 def test_another_model_is_refused(trained, arguments, said):
@@ -136,13 +133,24 @@ def test_another_model_is_refused(trained, arguments, said):
     model = classifier(classes=4, **arguments)
     before = values(model)
     sentence = said["pth" if path.suffix == ".pth" else "own"]
-    if sentence is None:  # official files of classifiers lack pyramid norms
-        assert initialize_from(model, path) == HEAD
-        return
     with pytest.raises(ValueError, match=sentence) as error:
         initialize_from(model, path)
     assert path.name in str(error.value) and len(str(error.value)) < 1500
     assert_untouched(model, before)
+
+
+def test_a_pyramid_without_norms_in_the_file(trained):
+    """Those of a `.pth` become the identity, as its release does; ours leave them alone."""
+    source, path = trained
+    model = classifier(pyramid_norm=True)
+    before, expected = values(model), values(source)
+    norms = [name for name in before if re.match("P[2-5]/", name)]
+    assert norms
+    for name in norms:
+        expected[name] = np.full_like(before[name], name.endswith("gamma"))
+    own = path.suffix != ".pth"
+    assert initialize_from(model, path) == (norms if own else [])
+    assert_loaded(model, expected, before, kept=norms if own else [])
 
 
 def test_a_deeper_model_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""`training.predict` and `training.export` for detectors and segmenters."""
+"""`training.predict`, `.export` and `.evaluate` for detectors and segmenters."""
 
 import json
 
@@ -10,7 +10,8 @@ from PIL import Image
 
 from keras_regionvit.export.model_card import read_card
 from tests.support.photos import photo
-from training import export, predict
+from training import evaluate, export, predict
+from training.data.sources import open_detection_source
 from training.engine.loop import BEST
 from training.prediction.coco_results import CocoNumbers
 from training.prediction.kinds import task_of
@@ -23,16 +24,16 @@ NAMES = ("cat", "dog")
 INFO = {"class_names": NAMES, "channels": 3}
 
 
-def write_run(folder, name):
+def write_run(folder, name, names=NAMES):
     """The folder of a run that was stopped after its first epoch."""
     keras.utils.set_random_seed(0)
     changes = {f"{name}.width": 8}
     if name == "detection":
         changes["detection.score_threshold"] = 0.005  # so that there is something to see
     recipe = catalogue.smoke(f"quickstart_{name}").with_values(changes)
-    task, info = open_task(recipe), dict(INFO)
+    task, info = open_task(recipe), {**INFO, "class_names": names}
     if name == "detection":
-        info["category_ids"] = (4, 9)
+        info["category_ids"] = (4, 9) if names is NAMES else tuple(range(len(names)))
     keep_info(folder, info)
     write_record(folder, recipe, 0, True, None)
     (folder / BEST).parent.mkdir(parents=True, exist_ok=True)
@@ -194,6 +195,25 @@ def test_nothing_is_written_half(runs, photos, tmp_path, capsys):
     status, _, errors = run(capsys, "--model", model, photos / "0012.png", "--draw", photos)
     assert status == 2 and "would overwrite the photo" in errors[-1]
     assert size_of(photos / "0012.png") == (80, 40)
+
+
+def test_a_folder_that_is_missing(runs, photos, tmp_path, capsys):
+    model, out = runs / "detection-s" / "1", tmp_path / "missing" / "found.json"
+    status, _, errors = run(capsys, "--model", model, photos / "0012.png", "--json", out)
+    assert status == 2 and len(errors) == 1 and f"{out} cannot be written" in errors[0], errors
+
+
+def test_evaluation_on_other_classes(runs, tmp_path, capsys):
+    """Fewer classes than the data has; as many in another order; the same ones."""
+    info = open_detection_source("composed", "test", count=8).info
+    names = tuple(info["class_names"])
+    swapped, same = (write_run(tmp_path / str(i), "detection", x)
+                     for i, x in enumerate((names[::-1], names)))  # fmt: skip
+    for folder, said in ((runs / "detection", "the 2 classes"), (swapped, "the 10 classes")):
+        assert evaluate.main(["--run", str(folder)]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and said in error and "Received 10: " in error
+    assert evaluate.main(["--run", str(same)]) == 0
 
 
 def test_annotations_give_the_numbers(tmp_path):

@@ -58,7 +58,4 @@ def test_the_backbone_is_taken(files, kind, ending):
         model = task.build_model(INFO)
         task.load_start(model)
         for variable in model.backbone.weights:
-            if True:
-                np.testing.assert_array_equal(
-                    variable, expected[variable.path], err_msg=variable.path
-                )
+            np.testing.assert_array_equal(variable, expected[variable.path], err_msg=variable.path)

@@ -3,8 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from training.recipes.dense import check_canvas, check_dense
-from training.recipes.schema import Recipe
+from training.recipes.dense import DenseRecipe, check_canvas, smoke
 from training.recipes.section import Section
 from training.recipes.settings import Amount, Count, Share, Size
 
@@ -60,7 +59,7 @@ class Detection(Section):
 
 
 @dataclasses.dataclass(frozen=True)
-class DetectionRecipe(Recipe):
+class DetectionRecipe(DenseRecipe):
     """A recipe that finds objects, with the section `detection`.
 
     Example:
@@ -72,29 +71,5 @@ class DetectionRecipe(Recipe):
 
     detection: Detection = dataclasses.field(default_factory=Detection)
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_dense(self)
 
-
-# For --smoke: a tiny model that learns from the composed set.
-SMOKE = {
-    "data.source": "composed",
-    "data.image_size": 64,
-    "data.images": 32,
-    "data.batch_size": 8,
-    "model.variant": "",
-    "model.embed_dims": (8, 16, 32, 64),
-    "model.depths": (1, 1, 1, 1),
-    "model.window_size": (2, 2, 2, 2),
-    "model.weights": "",
-    "model.needs_weights": False,
-    "schedule.epochs": 2,
-    "schedule.steps": 0,
-    "schedule.warmup_steps": 0,
-    "detection.canvas": (),
-    "detection.crop": 0,
-    "detection.scales": (),
-    "detection.classes": 0,
-    "detection.width": 16,
-}
+SMOKE = smoke("detection")

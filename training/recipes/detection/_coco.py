@@ -1,8 +1,8 @@
 """What the recipes on COCO share: the paper's appendix A.2, and the official settings."""
 
-from training.recipes.dense import NOT_DENSE
+from training.recipes.dense import NOT_DENSE, from_imagenet
 from training.recipes.detection import Detection, DetectionRecipe
-from training.recipes.sections import Augment, Data, Evaluate, Model, Optimizer, Schedule
+from training.recipes.sections import Augment, Data, Evaluate, Optimizer, Schedule
 
 CLASSES = 80
 MOST = 100  # objects of an image of COCO 2017: 93
@@ -24,14 +24,7 @@ def coco(name, *, canvas, steps, epochs, milestones, variant="small", peg=False,
     return DetectionRecipe(
         name,
         Data("coco", batch_size=16),
-        Model(
-            variant=variant,
-            peg=peg,
-            pyramid_norm=True,
-            drop_path_rate=0.2,
-            weights="imagenet",
-            needs_weights=True,
-        ),
+        from_imagenet(variant, peg),
         Augment(**NOT_DENSE, color_jitter=0.0, flip=0.5),
         Optimizer(learning_rate=1e-4, base_batch_size=16, weight_decay=0.05, clip_norm=0.0),
         Schedule(

@@ -8,24 +8,12 @@ Cost: 30 epochs; not measured.
 Expected: depends on the photos.
 """
 
-from training.recipes.dense import NOT_DENSE
+from training.recipes.dense import photos
 from training.recipes.detection import Detection, DetectionRecipe
-from training.recipes.sections import Augment, Data, Evaluate, Model, Optimizer, Schedule
 
 RECIPE = DetectionRecipe(
     "detection_folder",
-    Data("folder", batch_size=8),
-    Model(
-        variant="small",
-        pyramid_norm=True,
-        drop_path_rate=0.2,
-        weights="imagenet",
-        needs_weights=True,
-    ),
-    Augment(**NOT_DENSE, color_jitter=0.2, flip=0.5),
-    Optimizer(learning_rate=1e-4, base_batch_size=8, clip_norm=10.0),
-    Schedule(epochs=30, every="step", warmup_epochs=1, min_learning_rate=1e-6),
-    Evaluate(crop_ratio=1.0),
+    **photos(),
     detection=Detection(
         max_objects=300,
         canvas=(640, 1024),

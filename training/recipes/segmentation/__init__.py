@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from training.recipes.dense import check_canvas, check_dense
-from training.recipes.schema import Recipe
+from training.recipes.dense import DenseRecipe, check_canvas, smoke
 from training.recipes.section import Section
 from training.recipes.settings import Amount, Count, Share, Size
 
@@ -50,7 +49,7 @@ class Segmentation(Section):
 
 
 @dataclasses.dataclass(frozen=True)
-class SegmentationRecipe(Recipe):
+class SegmentationRecipe(DenseRecipe):
     """A recipe that gives each pixel a class, with the section `segmentation`.
 
     Example:
@@ -62,30 +61,5 @@ class SegmentationRecipe(Recipe):
 
     segmentation: Segmentation = dataclasses.field(default_factory=Segmentation)
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_dense(self)
 
-
-# For --smoke: a tiny model that learns from the composed set.
-SMOKE = {
-    "data.source": "composed",
-    "data.image_size": 64,
-    "data.images": 32,
-    "data.batch_size": 8,
-    "model.variant": "",
-    "model.embed_dims": (8, 16, 32, 64),
-    "model.depths": (1, 1, 1, 1),
-    "model.window_size": (2, 2, 2, 2),
-    "model.weights": "",
-    "model.needs_weights": False,
-    "schedule.epochs": 2,
-    "schedule.steps": 0,
-    "schedule.warmup_steps": 0,
-    "segmentation.canvas": (),
-    "segmentation.crop": 0,
-    "segmentation.scales": (),
-    "segmentation.classes": 0,
-    "segmentation.width": 16,
-    "segmentation.head_width": 8,
-}
+SMOKE = smoke("segmentation", head_width=8)

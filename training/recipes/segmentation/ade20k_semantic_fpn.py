@@ -10,20 +10,14 @@ sees a random 448x448 of it, with its colours distorted, evaluation all of it wi
 Expected: the mIoU of the paper's Table 6; not yet run to its end.
 """
 
-from training.recipes.dense import NOT_DENSE
-from training.recipes.sections import Augment, Data, Evaluate, Model, Optimizer, Schedule
+from training.recipes.dense import NOT_DENSE, from_imagenet
+from training.recipes.sections import Augment, Data, Evaluate, Optimizer, Schedule
 from training.recipes.segmentation import Segmentation, SegmentationRecipe
 
 RECIPE = SegmentationRecipe(
     "ade20k_semantic_fpn",
     Data("masks", batch_size=32),
-    Model(
-        variant="small",
-        pyramid_norm=True,
-        drop_path_rate=0.2,
-        weights="imagenet",
-        needs_weights=True,
-    ),
+    from_imagenet(),
     Augment(**NOT_DENSE, color_jitter=0.0, flip=0.5),
     Optimizer(learning_rate=1e-4, base_batch_size=32, weight_decay=0.05, clip_norm=0.0),
     Schedule(
