@@ -9,7 +9,6 @@ from training.data.inputs import eval_batches
 from training.data.sources import split_spec
 from training.engine.steps import evaluate, evaluation_step
 from training.evaluators.evaluator import write_table
-from training.recipes.settings import shown
 from training.runs.folder import read_record
 from training.runs.trained import about, draw_history, load_trained, read_history, read_info
 from training.tasks import open_task
@@ -35,8 +34,8 @@ def evaluate_run(options):
     if source is not None:
         overrides["data.source"] = source
     task = open_task(recipe.with_overrides(overrides))
-    opened = task.open_others(options.split or recipe.data.eval_split, data or record["data"])
-    _check_classes(opened, read_info(options.run), options.run)
+    split, data = options.split or recipe.data.eval_split, data or record["data"]
+    opened = task.open_others(split, data, read_info(options.run))
     model = task.build_model(opened.info)
     which = load_trained(model, options.run, options.checkpoint)
     judge = task.for_evaluation()
@@ -48,18 +47,6 @@ def evaluate_run(options):
     if options.plots:
         _draw(task, model, opened, options, evaluator, reading)
     return words, {task.unit: evaluator.count, **metrics}, evaluator.table()
-
-
-def _check_classes(source, info, folder):
-    """That a source has as many classes as a run, and those of the run's names in its places."""
-    own = list((info or {}).get("class_names", ()))
-    found = list(source.info["class_names"])
-    in_place = all(own.index(name) == found.index(name) for name in set(own) & set(found))
-    if own and not (len(own) == len(found) and in_place):
-        raise ValueError(
-            f"{source.name} must have the {len(own)} classes that the run in {folder} began with, "
-            f"{shown(own)}. Received {len(found)}: {shown(found)}"
-        )
 
 
 def _draw(task, model, opened, options, evaluator, reading):

@@ -19,6 +19,7 @@ from training.evaluators.classification import (
     right_answers,
 )
 from training.tasks import results
+from training.tasks.classes import of_same_classes
 from training.tasks.images import augmented, middle, statistics
 from training.tasks.task import Task, rows_of_nest
 
@@ -47,9 +48,10 @@ class Classification(Task):
         """Opens one part of the images, which have one label each or several, as the recipe."""
         return self._checked(self._open(split, data), any_label=False)
 
-    def open_others(self, split, data=None):
+    def open_others(self, split, data=None, info=None):
         """Images with several labels will do where the recipe gives one: any of them is right."""
-        return self._checked(self._open(split, data), any_label=True)
+        source = self._checked(self._open(split, data), any_label=True)
+        return of_same_classes(source, info)
 
     def _open(self, split, data):
         own, settings = self.recipe.classification, self.recipe.data

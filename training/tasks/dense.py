@@ -15,6 +15,7 @@ from keras_regionvit.weights.pretrained import initialize_from
 from training.augmentation.canvas import evaluation_canvas, training_canvas
 from training.augmentation.photometric import photometric as distorted
 from training.data.orientation import parts_of, whole_batches
+from training.tasks.classes import of_same_classes
 from training.tasks.task import Task
 
 
@@ -48,6 +49,10 @@ class DenseTask(Task):
         """What the model takes: sides are open where the canvas turns as an image lies."""
         sides = (None, None) if self.own.canvas else self.shape
         return (*sides, self.recipe.data.channels)
+
+    def open_others(self, split, data=None, info=None):
+        """Images of the same classes as those that the model learnt from."""
+        return of_same_classes(self.open_split(split, data), info)
 
     def groups(self, source, training):
         """All images on a square; else those that lie and those that stand, each a part."""

@@ -49,8 +49,20 @@ class Task(abc.ABC):
             ValueError: data are missing, or do not fit the recipe.
         """
 
-    def open_others(self, split, data=None):
-        """Opens data to evaluate a trained model on, which may fit it in a wider sense."""
+    def open_others(self, split, data=None, info=None):
+        """Opens data to evaluate a trained model on, which may fit it in a wider sense.
+
+        Args:
+            split: see `open_split`, also for the next.
+            data: likewise.
+            info: of the source that the model learnt from, where that is known.
+
+        Returns:
+            A `training.data.sources.source.Source`.
+
+        Raises:
+            ValueError: data are missing, or do not fit the recipe or `info`.
+        """
         return self.open_split(split, data)
 
     @abc.abstractmethod
