@@ -150,6 +150,7 @@ class Detection(DenseTask):
         A table of the classes goes beside them.
         """
         evaluator = self.evaluator(source.info)
+        evaluator.image_ids = source.ids
         shown: list[tuple] = []
         for images, targets in eval_batches(self, source, **options):
             outputs = model(images, training=False)

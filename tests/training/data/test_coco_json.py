@@ -125,6 +125,7 @@ def test_sizes_that_are_not_said(tmp_path):
     annotations = [coco_box(1, (0, 0, 20, 20)), coco_box("b")]
     content = coco(0, annotations, images=images)
     source = open_coco(put_coco(tmp_path, "annotations.json", content), "all")
+    assert source.ids == [1, "b"]
     np.testing.assert_array_equal(contents(source)[0]["boxes"], [[0, 0, 12, 9]])
     (tmp_path / "1.png").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"no width and height of 1\.png, and the image cannot"):

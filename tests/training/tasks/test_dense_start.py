@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_regionvit import build_classifier
+from keras_regionvit import build_classifier, official_state_dict
+from tests.keras_regionvit.weights.test_pretrained import write_release
 from training.recipes import catalogue
 from training.tasks import open_task
 from training.tasks.classification import build_backbone
@@ -38,6 +39,9 @@ def files(tmp_path_factory):
         for ending in (".keras", ".weights.h5"):
             found[name + ending] = folder / (name + ending)
             (model.save if ending == ".keras" else model.save_weights)(found[name + ending])
+        if name in ("classifier", "detector"):  # what the official release has
+            found[name + ".pth"] = folder / (name + ".pth")
+            write_release(found[name + ".pth"], official_state_dict(model))
     return found, {v.path: np.array(v) for v in backbone.weights}
 
 
@@ -47,13 +51,19 @@ def values_of(classifier, backbone):
     return [own.get(v.path, np.array(v)) for v in classifier.variables]
 
 
+KINDS = ["classifier", "backbone", "detector", "saved_detector"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-@pytest.mark.parametrize("kind", ["classifier", "backbone", "detector", "saved_detector"])
-def test_the_backbone_is_taken(files, kind, ending):
+@pytest.mark.parametrize(
+    "file",
+    [kind + ending for kind in KINDS for ending in (".keras", ".weights.h5")]
+    + ["classifier.pth", "detector.pth"],
+)
+def test_the_backbone_is_taken(files, file):
     paths, expected = files
     for name in ("detection", "segmentation"):
-        task = task_of(name, paths[kind + ending])
+        task = task_of(name, paths[file])
         keras.utils.set_random_seed(2)
         model = task.build_model(INFO)
         task.load_start(model)

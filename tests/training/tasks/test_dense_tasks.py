@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.dense_sets import coco, put_coco
 from training import train
 from training.data.sources.source import Source, shuffled_range
 from training.recipes import catalogue
@@ -45,6 +46,18 @@ def test_objects_are_on_the_canvas(detection):
     _, targets = detection.preparation(info, training=True)(example, tf.constant([1, 2]))
     assert sorted(targets["labels"].numpy().tolist())[-1] == 1  # a crowd is not learnt
     assert 0 not in targets["labels"].numpy()
+
+
+def test_detections_are_written_under_the_numbers_of_the_data(tmp_path):
+    """Those of a COCO file, which need neither begin at 0 nor be numbers."""
+    images = [{"id": 7, "file_name": "0.png"}, {"id": "b", "file_name": "1.png"}]
+    put_coco(tmp_path / "set", "annotations.json", coco(0, images=images))
+    low = {"data.source": "coco", "detection.score_threshold": 0.001, "detection.width": 8}
+    task = open_task(catalogue.smoke("quickstart_detection").with_values(low))
+    source = task.open_split("all", tmp_path / "set")
+    task.draw(task.build_model(source.info), source, tmp_path)
+    rows = json.loads((tmp_path / "detections.json").read_text("utf-8"))
+    assert {row["image_id"] for row in rows} == {7, "b"}
 
 
 @pytest.mark.parametrize("count", [0, 2])

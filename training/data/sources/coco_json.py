@@ -74,6 +74,7 @@ def open_coco(data, split, *, images=None):
         objects_of([objects[place] for place in places]),
         max_objects=max(map(len, objects)),
         notes=(*found.notes, *notes),
+        ids=[coco.image_ids[place] for place in places],
     )
 
 
@@ -84,7 +85,8 @@ class Coco:
     Attributes:
         class_names: strings, in the order of the categories' ids.
         category_ids: their ids.
-        files: names of image files.
+        image_ids: the ids of the images, numbers or texts.
+        files: names of their files.
         sizes: (rows, columns) of each, None where it does not say.
         annotations: for each image `[(box xywh, label, crowd, area or 0)]`.
         strays: how many annotations are of images that are not listed.
@@ -93,6 +95,7 @@ class Coco:
 
     class_names: tuple
     category_ids: tuple
+    image_ids: list
     files: list
     sizes: list
     annotations: list
@@ -147,7 +150,7 @@ def read_coco(path):
             strays += 1
             continue
         annotations[place].append(_object(name, number, annotation, labels))
-    return Coco(class_names, category_ids, files, sizes, annotations, strays, name)
+    return Coco(class_names, category_ids, list(places), files, sizes, annotations, strays, name)
 
 
 def _categories(name, categories):

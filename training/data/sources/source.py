@@ -41,6 +41,8 @@ class Source:
         notes: what a user should know of it before a run, such as what was passed over.
         sizes: rows and columns of the image of each record, int32 (count, 2), where records are
             indices and this is known without reading them; else None.
+        ids: what the data set itself calls each record, a sequence of numbers or texts by the
+            `index` of `key_of`; None where it has no such names.
 
     Example:
 
@@ -57,6 +59,7 @@ class Source:
     summary: str = ""
     notes: tuple[str, ...] = ()
     sizes: Any = None
+    ids: Any = None
 
 
 def class_info(class_names, *, channels, multi_label=False):
