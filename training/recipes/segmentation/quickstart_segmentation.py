@@ -4,8 +4,8 @@ Command: python -m training.train --recipe quickstart_segmentation
 Hardware: two CPU cores, 3 GiB of memory.
 The images are those of `quickstart_detection`; the background is a class of its own. --smoke takes
 half a minute.
-Cost: 25 minutes on two cores with AVX-512, beside other work.
-Expected: a mean IoU of 48.5% (seed 0); the quick start is to be made better.
+Cost: 48 minutes on two cores with AVX-512, beside other work.
+Expected: a mean IoU of 58.8% (seed 0).
 """
 
 from training.recipes.dense import composed
@@ -15,6 +15,6 @@ from training.recipes.segmentation import Segmentation, SegmentationRecipe
 RECIPE = SegmentationRecipe(
     "quickstart_segmentation",
     **composed(),
-    schedule=Schedule(epochs=8, every="step", warmup_epochs=1, min_learning_rate=0.0),
+    schedule=Schedule(epochs=22, every="step", warmup_epochs=1, min_learning_rate=0.0),
     segmentation=Segmentation(width=64, head_width=64),
 )
