@@ -63,9 +63,15 @@ class DenseRecipe(Recipe):
         self.model.require(not self.model.border, "border", f"0 for {self.task}")
         size = self.data.image_size
         self.data.require(size % 32 == 0, "image_size", f"a multiple of 32 for {self.task}")
-        usual = next(f.default for f in dataclasses.fields(Data) if f.name == "image_size")
-        wanted = f"{usual} where `{own.key('canvas')}` is set, which gives the size in its place"
-        self.data.require(not own.canvas or size == usual, "image_size", wanted)
+
+    def with_overrides(self, texts):
+        """As that of any recipe; a size that a canvas would leave without effect is refused."""
+        changed = super().with_overrides(texts)
+        own = getattr(changed, self.task)
+        wanted = f"left out where `{own.key('canvas')}` is set, which gives the size in its place"
+        useless = own.canvas and "data.image_size" in texts
+        changed.data.require(not useless, "image_size", wanted)
+        return changed
 
     @property
     def windows(self):

@@ -74,7 +74,9 @@ def test_canvases_that_make_no_sense(kind, text):
 def test_a_canvas_leaves_no_size_to_be_set(name):
     recipe = recipes.load(name).RECIPE
     kind = recipe.task
-    with pytest.raises(ValueError, match=rf"`data.image_size` must be 224 where `{kind}.canvas`"):
+    with pytest.raises(
+        ValueError, match=rf"`data.image_size` must be left out where `{kind}.canvas`"
+    ):
         recipe.with_overrides({"data.image_size": "640"})
     square = {"data.image_size": "640", f"{kind}.canvas": "", f"{kind}.crop": "0"}
     assert recipe.with_overrides(square).windows == (7, 7, 7, 7)  # as at every other size

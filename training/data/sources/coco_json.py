@@ -55,16 +55,14 @@ def open_coco(data, split, *, images=None):
     """
     found = find(Path(data), split)
     coco = read_coco(found.file)
-    folder = Path(images) if images else _folder(found, coco.files)
-    check_there(found.file, folder, coco.files)
-    coco.sizes[:] = known_sizes(found.file, folder, coco.files, coco.sizes)
+    folder = _photos(found, coco, images)
     objects, notes = _objects(coco)
     places = tenth(range(len(coco.files)), split) if found.whole else range(len(coco.files))
     if not places:
         raise ValueError(
             f"{shown(found.file)} holds no images for {split!r}; it lists {len(coco.files)}."
         )
-    return detection_source(
+    source = detection_source(
         f"{found.file} {split}" if found.whole else str(found.file),
         coco.class_names,
         coco.category_ids,
@@ -74,8 +72,16 @@ def open_coco(data, split, *, images=None):
         objects_of([objects[place] for place in places]),
         max_objects=max(map(len, objects)),
         notes=(*found.notes, *notes),
-        ids=[coco.image_ids[place] for place in places],
     )
+    return dataclasses.replace(source, ids=[coco.image_ids[place] for place in places])
+
+
+def _photos(found, coco, images):
+    """The folder of the images, which are all there; their sizes are filled in."""
+    folder = Path(images) if images else _folder(found, coco.files)
+    check_there(found.file, folder, coco.files)
+    coco.sizes[:] = known_sizes(found.file, folder, coco.files, coco.sizes)
+    return folder
 
 
 @dataclasses.dataclass(frozen=True)

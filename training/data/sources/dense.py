@@ -91,17 +91,7 @@ def segmentation_info(class_names):
 
 
 def detection_source(
-    name,
-    class_names,
-    category_ids,
-    folder,
-    files,
-    sizes,
-    objects,
-    *,
-    max_objects=None,
-    notes=(),
-    ids=None,
+    name, class_names, category_ids, folder, files, sizes, objects, *, max_objects=None, notes=()
 ):
     """A source of image files with objects.
 
@@ -115,7 +105,6 @@ def detection_source(
         objects: `Objects`.
         max_objects: the most objects of an image, those of other parts counted; of these if None.
         notes: see `Source`.
-        ids: likewise.
 
     Returns:
         A `Source`; its examples are {"image": string (), "boxes": float32 (n, 4), "labels": int64
@@ -157,7 +146,6 @@ def detection_source(
         summary=class_summary(class_names, np.bincount(objects.labels, minlength=len(class_names))),
         notes=tuple(notes),
         sizes=sizes,
-        ids=ids,
     )
 
 
