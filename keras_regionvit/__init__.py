@@ -14,6 +14,8 @@ from keras_regionvit.models import (
     RegionViTTinyPlus,
 )
 from keras_regionvit.tasks.classification import build_classifier
+from keras_regionvit.tasks.detection.keypoint_rcnn import KeypointRCNN
+from keras_regionvit.tasks.detection.mask_rcnn import MaskRCNN
 from keras_regionvit.tasks.detection.retinanet import RetinaNet
 from keras_regionvit.tasks.segmentation import SemanticFPN
 from keras_regionvit.variants import list_models
@@ -23,6 +25,8 @@ from keras_regionvit.weights.loading import load_official_weights, official_stat
 __version__ = VERSION
 
 __all__ = [
+    "KeypointRCNN",
+    "MaskRCNN",
     "RegionViTBackbone",
     "RegionViTBase",
     "RegionViTBasePlus",

@@ -9,10 +9,9 @@ import numpy as np
 from keras_regionvit.backbone import SWITCHES, RegionViTBackbone
 from keras_regionvit.files import one_line
 from keras_regionvit.tasks.classification import HEAD, NORM
-from keras_regionvit.tasks.detection.retinanet import RetinaNet
 from keras_regionvit.weights import official
 from keras_regionvit.weights.arrays import floats
-from keras_regionvit.weights.detectors import IGNORED, OF_CLASSES, STATISTICS
+from keras_regionvit.weights.detectors import DETECTORS, IGNORED, OF_CLASSES, STATISTICS
 from keras_regionvit.weights.detectors import official_key as official_detector_key
 from keras_regionvit.weights.torch_file import read_torch_file
 from keras_regionvit.weights.torch_objects import short
@@ -30,14 +29,14 @@ def load_official_weights(model, source, *, skip_head=False):
             detector takes that of a detector (keys under `backbone.bottom_up.model.`) whole; any
             other model takes the backbone of it. A model without a head ignores `head.*`, a bare
             backbone also `norm.*`.
-        skip_head: leave the layer as it is that tells classes apart. That of a detector is left
-            also where the source has another number of classes.
+        skip_head: leave the layers as they are that tell classes or keypoints apart. Those of a
+            detector are left also where the source has another number of them.
 
     Returns:
         Official keys whose variables the source did not give: pyramid norms, which become the
         identity, PEG, which becomes zero, the statistics of pixels of a detector with
-        `include_preprocessing`, which become those of the released ones; and the layer that was
-        left as it is, of a detector.
+        `include_preprocessing`, which become those of the released ones; and the layers that
+        were left as they are, of a detector.
 
     Raises:
         ValueError: `model` holds no backbone, keys are missing, unexpected or misshapen, or an
@@ -103,16 +102,19 @@ def load_official_arrays(model, arrays, origin, *, skip_head=False):
 
 
 def _left_out(variables, arrays, detector, skip_head):
-    """The keys of the layer that tells classes apart, if it is to stay as it is."""
+    """The keys of the layers that tell classes apart, if they are to stay as they are."""
     if not detector:
         return ["head.weight", "head.bias"] if skip_head else []
-    left = [key for key in variables if key.startswith(OF_CLASSES)]
-    fits = all(
-        np.shape(arrays[key]) == official.official_shape(key, tuple(variables[key].shape))
-        for key in left
-        if key in arrays
-    )
-    return left if skip_head or not fits else []
+    left = []
+    for prefixes in OF_CLASSES:
+        together = [key for key in variables if key.startswith(prefixes)]
+        fits = all(
+            np.shape(arrays[key]) == official.official_shape(key, tuple(variables[key].shape))
+            for key in together
+            if key in arrays
+        )
+        left += together if skip_head or not fits else []
+    return left
 
 
 def _is_ignored(key, variables, detector):
@@ -182,7 +184,7 @@ def _official_variables(model):
     (backbone,) = backbones.values()
     own = {id(variable) for variable in backbone.weights}
     variables = list(backbone.weights)
-    if model is not backbone and not isinstance(model, RetinaNet):
+    if model is not backbone and not isinstance(model, DETECTORS):
         for layer in model.layers:
             if layer.name in (NORM, HEAD):
                 variables += layer.weights
@@ -196,7 +198,7 @@ def _official_variables(model):
     first_level = backbone.patch_size.bit_length() - 1
     try:
         named = {official.official_key(v.path, backbone.stem, first_level): v for v in variables}
-        if not isinstance(model, RetinaNet):
+        if not isinstance(model, DETECTORS):
             return named
         beside = [v for v in model.weights if id(v) not in own]
         return {

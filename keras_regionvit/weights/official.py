@@ -20,6 +20,7 @@ from keras_regionvit.backbone import (
 )
 from keras_regionvit.layers.stage import ENCODER, PEG_NAME
 from keras_regionvit.tasks.classification import HEAD, NORM
+from keras_regionvit.tasks.detection.region_heads import POOLED
 from keras_regionvit.weights import resize
 from keras_regionvit.weights.detectors import STATISTICS
 
@@ -27,8 +28,12 @@ from keras_regionvit.weights.detectors import STATISTICS
 _TWIN = (".block.0.proj.", ".block.0.proj_cls.")
 DETECTOR_PREFIX = "backbone.bottom_up.model."
 
-_DETECTOR = r"backbone\.(fpn_|top_block)|head\.(cls|bbox)_(subnet|score|pred)"
-_DENSE = r"(qkv|attn\.proj|fc1|fc2|head)\.weight$"
+_DETECTOR = (
+    r"backbone\.(fpn_|top_block)|head\.(cls|bbox)_(subnet|score|pred)|proposal_generator\."
+    r"|roi_heads\.(mask|keypoint)_head\."
+)
+_FLATTENED = "roi_heads.box_head.fc1.weight"
+_DENSE = r"(qkv|attn\.proj|fc1|fc2|head|box_predictor\.\w+)\.weight$"
 _KIND = {"kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}
 _NUMBER = r"(\d+)"
 _IN_ENCODER = f"{STAGE.format(_NUMBER)}/{ENCODER.format(_NUMBER)}"
@@ -104,6 +109,8 @@ def _layout(key):
     key = key.removeprefix(DETECTOR_PREFIX)
     if key in STATISTICS:
         return "statistic"
+    if key == _FLATTENED:
+        return "flattened"
     if re.match(_DETECTOR, key):
         return "convolution" if key.endswith("weight") else "vector"
     if key.endswith(".rel_pos"):
@@ -166,6 +173,10 @@ def to_keras(key, array, shape):
         return array.transpose(2, 3, 1, 0)  # (out, in, kh, kw) -> (kh, kw, in, out)
     if layout == "depthwise":  # (C * K, 1, kh, kw) -> (kh, kw, C, K)
         return array.reshape(shape[2], shape[3], *shape[:2]).transpose(2, 3, 0, 1)
+    if layout == "flattened":  # (D, C * h * w) -> (h * w * C, D)
+        channels = array.shape[1] // POOLED**2
+        split = array.reshape(-1, channels, POOLED, POOLED)
+        return split.transpose(2, 3, 1, 0).reshape(shape)
     return array.T if layout == "dense" else array.reshape(shape)
 
 
@@ -187,6 +198,9 @@ def to_official(key, array):
         return array.transpose(3, 2, 0, 1)
     if layout == "depthwise":
         return array.transpose(2, 3, 0, 1).reshape(shape)
+    if layout == "flattened":
+        split = array.reshape(POOLED, POOLED, -1, array.shape[1])
+        return split.transpose(3, 2, 0, 1).reshape(shape)
     return array.T if layout == "dense" else array.reshape(shape)
 
 

@@ -41,3 +41,30 @@ def l1_loss(targets, values, beta=0.0):
     if beta == 0:
         return difference
     return ops.where(difference < beta, difference**2 / (2 * beta), difference - beta / 2)
+
+
+def binary_loss(targets, logits):
+    """The cross entropy of yes and no.
+
+    Args:
+        targets: float tensor (...), 0 or 1.
+        logits: float tensor (...).
+
+    Returns:
+        A tensor (...), losses that are not added up.
+    """
+    return ops.softplus(logits) - targets * logits
+
+
+def class_loss(targets, logits):
+    """The cross entropy of classes that exclude each other.
+
+    Args:
+        targets: int tensor (...), on 0..K-1.
+        logits: float tensor (..., K).
+
+    Returns:
+        A tensor (...), losses that are not added up.
+    """
+    said = ops.take_along_axis(logits, targets[..., None], -1)[..., 0]
+    return ops.logsumexp(logits, axis=-1) - said

@@ -63,3 +63,38 @@ def class_wise_nms(boxes, scores, classes, *, iou_threshold, score_threshold, ma
         "classes": ops.where(valid, ops.take_along_axis(classes, index, 1), -1),
         "count": ops.sum(ops.cast(valid, "int32"), axis=1),
     }
+
+
+def kept(boxes, real, iou_threshold):
+    """Which boxes no better one that stays shares much with, without classes.
+
+    All are judged at once, again and again until nothing changes: after n rounds the first n are
+    right, and mostly a dozen rounds are enough for thousands, where going from the best box down
+    takes a round for each that stays.
+
+    Args:
+        boxes: float32 tensor (B, N, 4), xyxy, the best first.
+        real: bool tensor (B, N), the boxes that take part.
+        iou_threshold: float; a box that shares more with a better one goes.
+
+    Returns:
+        A bool tensor (B, N).
+
+    Example:
+
+    >>> kept(boxes, scores > -1e9, 0.7)
+    """
+    shared = intersection_over_union(boxes[:, :, None], boxes[:, None])  # (B, N, N)
+    order = ops.arange(ops.shape(boxes)[1])
+    against = (shared > iou_threshold) & (order[:, None] < order[None])
+    against = ops.cast(against & real[:, :, None], "float32")
+
+    def changes(stays, before):
+        return ops.any(stays != before)
+
+    def judge(stays, before):
+        votes = ops.matmul(ops.cast(stays, "float32")[:, None], against)[:, 0]  # (B, N)
+        return real & (votes < 0.5), stays
+
+    nothing = ops.zeros_like(real)
+    return ops.while_loop(changes, judge, judge(nothing, nothing))[0]
