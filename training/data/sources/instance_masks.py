@@ -36,10 +36,9 @@ def box_mask(shape, size, box, side):
     box, fine = np.asarray(box, "float64"), side * FINE
     scale = fine / (box[2:] - box[:2])
     scaled = [((part.reshape(-1, 2) - box[:2]) * scale).ravel() for part in shape]
-    pixels = coco_mask.decode(_drawn(scaled, (fine, fine)))
-    # (M * FINE, M * FINE) -> (M, M)
-    count = pixels.reshape(side, FINE, side, FINE).sum(axis=(1, 3), dtype="int64")
-    return ((2 * 255 * count + FINE**2) // (2 * FINE**2)).astype("uint8")
+    pixels = coco_mask.decode(_drawn(scaled, (fine, fine)))  # (M * FINE, M * FINE), 0 and 1
+    count = sum(pixels[i::FINE, j::FINE] for i in range(FINE) for j in range(FINE))
+    return ((2 * 255 * count.astype("int64") + FINE**2) // (2 * FINE**2)).astype("uint8")
 
 
 def of_pixels(pixels, box, side):
@@ -62,21 +61,25 @@ def of_pixels(pixels, box, side):
            [  0, 128]], dtype=uint8)
     """
     left, top, right, bottom = map(float, box)
-    rows = slice(int(top), int(np.ceil(bottom)))
-    columns = slice(int(left), int(np.ceil(right)))
-    down = _shared(top, bottom, side, rows)
-    across = _shared(left, right, side, columns)
-    covered = down @ pixels[rows, columns].astype("float64") @ across.T
+    covered = _covered(pixels[:, int(left) : int(np.ceil(right))], top, bottom, side)
+    # (M, columns) -> (columns, M) -> (M, M)
+    covered = _covered(covered.T, left - int(left), right - int(left), side).T
     whole = (bottom - top) * (right - left)
     return np.floor(255 * covered / whole + 0.5).clip(0, 255).astype("uint8")
 
 
-def _shared(start, end, side, pixels):
-    """What each place of a grid shares with each pixel, (M, pixels), in M-th parts of a pixel."""
-    places = start * side + (end - start) * np.arange(side + 1)
-    borders = np.arange(pixels.start, pixels.stop + 1, dtype="float64") * side
-    high = np.minimum(places[1:, None], borders[1:])
-    return np.maximum(high - np.maximum(places[:-1, None], borders[:-1]), 0)
+def _covered(values, start, end, side):
+    """What the places of start..end cover of values (n, ...), (M, ...), times M.
+
+    By sums from the first row on, faster than a product of matrices and without its threads.
+    """
+    first, last = int(start), int(np.ceil(end))
+    values = np.pad(values[first:last].astype("float64"), [(0, 1), (0, 0)])
+    before = np.cumsum(values, axis=0) - values  # of all rows above each
+    borders = (start - first) * side + (end - start) * np.arange(side + 1)
+    row = np.minimum(borders // side, last - first).astype("int64")
+    beyond = (borders - row * side)[:, None]  # how far into that row, times M
+    return np.diff(side * before[row] + beyond * values[row], axis=0)
 
 
 def run_lengths(shape, size):
