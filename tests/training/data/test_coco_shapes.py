@@ -19,6 +19,7 @@ from tests.support.dense_sets import (
     voc_xml,
 )
 from tests.support.sources import contents
+from training.data.pipeline import evaluation_batches
 from training.data.sources import open_detection_source
 from training.data.sources.coco_json import open_coco
 from training.data.sources.keypoint_names import named_info, swap_pairs
@@ -274,3 +275,30 @@ def test_a_photo_of_another_size(tmp_path):
     source = open_coco(put_coco(tmp_path, "a.json", content), "all", shapes="masks")
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"0\.png has 12x9 pixels, but its"):
         contents(source)
+
+
+@pytest.mark.parametrize("skip_corrupt", [False, True])
+def test_masks_in_batches(tmp_path, skip_corrupt):
+    """Padded by a task, texts too; a damaged image is left out."""
+    put_coco(tmp_path, "annotations.json", coco(3, MASKS), count=3)
+    source = open_coco(tmp_path, "all", shapes="masks", mask_size=5)
+    plain = contents(source)
+    if skip_corrupt:
+        del plain[1]
+        (tmp_path / "1.png").write_bytes(b"damaged")
+
+    def prepare(example, seed):
+        image = tf.io.decode_png(example["image"])
+        missing = 4 - tf.shape(example["masks"])[0]
+        masks = tf.pad(example["masks"], [[0, missing], [0, 0], [0, 0]])
+        return image, (masks, tf.pad(example["segmentation"], [[0, missing]]), example["size"])
+
+    shapes = ((4, 5, 5), tf.uint8), ((4,), tf.string), ((2,), tf.int32)
+    specs = tf.TensorSpec((9, 12, 3), tf.uint8), tuple(tf.TensorSpec(*shape) for shape in shapes)
+    batches = evaluation_batches(source, prepare, specs, batch_size=3, skip_corrupt=skip_corrupt)
+    ((images, (masks, counts, sizes)),) = batches.as_numpy_iterator()
+    assert len(images) == len(plain) and sizes.tolist() == [[9, 12]] * len(plain)
+    for row, texts, example in zip(masks, counts, plain, strict=True):
+        count = len(example["masks"])
+        np.testing.assert_array_equal(row[:count], example["masks"])
+        assert texts.tolist() == [*example["segmentation"], *[b""] * (4 - count)]
