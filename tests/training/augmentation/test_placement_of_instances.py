@@ -7,6 +7,9 @@ import tensorflow as tf
 from training.augmentation import affine
 from training.augmentation.canvas import evaluation_canvas, training_canvas
 from training.augmentation.placement import Placement, placed, resized, unmoved
+from training.data.sources.composed import compose
+from training.data.sources.composed_shapes import masks_of
+from training.evaluators.shapes import pasted
 
 SIDES = [(48, 100), (91, 30)]
 FILL = (0.0, 0.0, 0.0)
@@ -88,6 +91,24 @@ def test_masks_in_training(sides):
         hidden += (visible == 0).sum()
         mirrored += bool(placement.mirrored)
     assert cut > 15 and hidden > 5 and 4 < mirrored < 16
+
+
+def test_masks_of_a_scene_are_where_its_pixels_are():
+    """Pasted on the canvas they cover what the pixels of the image do."""
+    shares = []
+    for seed in range(8):
+        made = compose("train", seed)
+        masks, _, _ = masks_of(made, 112)
+        settings = {"size": (160, 200), "fill": FILL, "scales": (0.6, 1.8), "keep_aspect": False}
+        seeds = tf.constant([9, seed])
+        _, placement = training_canvas(tf.constant(made.image), seeds, **settings)
+        moved, visible = placement.boxes(made.boxes)
+        found = placement.box_masks(masks, made.boxes).numpy() / 255
+        pixels = placement.mask([made.owner == n for n in range(len(masks))]).numpy()
+        for n in np.flatnonzero(visible.numpy() > 0.3):
+            there = pasted(found[n], moved[n].numpy(), (160, 200))
+            shares.append((there & pixels[n]).sum() / (there | pixels[n]).sum())
+    assert len(shares) > 25 and min(shares) > 0.85 and np.mean(shares) > 0.98
 
 
 def test_masks_by_hand():
