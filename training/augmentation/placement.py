@@ -9,7 +9,7 @@ import typing
 
 import tensorflow as tf
 
-from training.augmentation import affine, warp
+from training.augmentation import affine, box_masks, warp
 
 
 class Placement(typing.NamedTuple):
@@ -143,6 +143,29 @@ class Placement(typing.NamedTuple):
         >>> masks = placement.mask(masks)
         """
         return warp.nearest(tf.convert_to_tensor(mask), self.steps, self.sizes, fill)
+
+    def box_masks(self, masks, boxes):
+        """Moves masks along that lie on the grids of their boxes.
+
+        Each is on the grid of what shows of its box then, see `boxes`. A place of a mask holds the
+        share of it that the object covers; where a box is cut, places are shared out by their area.
+
+        Args:
+            masks: uint8 (N, M, M), shares on 0..255, M static.
+            boxes: float32 (N, 4), xyxy, theirs in the source image.
+
+        Returns:
+            uint8 (N, M, M); zeros where nothing of a box shows.
+
+        Raises:
+            tf.errors.InvalidArgumentError: when run, if the image was sheared or turned.
+
+        Example:
+
+        >>> masks = placement.box_masks(masks, boxes)
+        >>> boxes, visible = placement.boxes(boxes)
+        """
+        return box_masks.cut_again(tf.convert_to_tensor(masks), boxes, self.steps, self.sizes)
 
     def image(self, images):
         """Moves other images along, such as a depth map: bicubic with antialiasing.

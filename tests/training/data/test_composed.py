@@ -101,7 +101,7 @@ def test_masks_hold_every_class():
 
 
 def test_refuses():
-    with pytest.raises(ValueError, match="`what` must be detection or segmentation"):
+    with pytest.raises(ValueError, match="`what` must be detection, masks, keypoints or seg"):
         composed_source("train", "boxes")
     with pytest.raises(ValueError, match="`split` must be train, validation or test"):
         composed_source("dev")

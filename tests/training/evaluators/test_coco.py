@@ -12,8 +12,9 @@ from pycocotools.cocoeval import COCOeval
 
 from tests.oracles.numpy_coco import average_precision
 from training.engine.steps import evaluate, evaluation_step
-from training.evaluators.box_evaluation import BoxEvaluation
-from training.evaluators.coco import METRICS, CocoEvaluator
+from training.evaluators.coco import CocoEvaluator
+from training.evaluators.coco_evaluation import METRICS
+from training.evaluators.fast_evaluation import FastEvaluation
 
 CATEGORIES = [7, 1, 90]  # neither from 0 nor in order
 SCALE = np.array([2.5, 0.5], "float32")
@@ -286,7 +287,7 @@ def test_pairs_are_those_of_pycocotools(seed):
         with contextlib.redirect_stdout(io.StringIO()):
             data.createIndex()
         sides.append(data)
-    fast, slow = BoxEvaluation(*sides), COCOeval(*sides, "bbox")
+    fast, slow = FastEvaluation(*sides, "bbox"), COCOeval(*sides, "bbox")
     with contextlib.redirect_stdout(io.StringIO()):
         fast.evaluate()
         slow.evaluate()

@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 from training.data.sources.coco_layout import find
+from training.data.sources.coco_shapes import reader_of
 from training.data.sources.dense import detection_source, objects_of
+from training.data.sources.instance_masks import MASK_SIZE
 from training.data.sources.photos import box_notes, check_there, clipped, known_sizes
 from training.data.sources.splits import tenth
 from training.data.sources.words import shown
@@ -15,7 +17,7 @@ from training.data.sources.words import shown
 LARGEST_ID = 2**53  # what every reader of JSON keeps
 
 
-def open_coco(data, split, *, images=None):
+def open_coco(data, split, *, images=None, shapes="", mask_size=MASK_SIZE):
     """Images and objects of a COCO file.
 
     `data` is a file, or a folder with one of
@@ -32,46 +34,63 @@ def open_coco(data, split, *, images=None):
 
     Counted in the notes: boxes that reach out of their image, which are cut; boxes of no area or
     outside of it, inverted ones too, and annotations of images that are not listed, which are
-    left out.
+    left out. With masks also polygons of fewer than three points and objects without others, which
+    are left out; with keypoints those outside of their image, which count as not labelled.
 
     Args:
         data: a path.
         split: "train", "validation" or "test"; "all" for the whole of a single file.
         images: optional folder of the images; else they are looked for beside the file, and
             in the folders that are called as a part.
+        shapes: "masks" or "keypoints", what else examples hold, see `Masks` and `Keypoints`. For
+            keypoints `person_keypoints_{train,val}*.json` goes before `instances_`.
+        mask_size: int, places a side of a mask.
 
     Returns:
-        A `Source`, see `detection_source`.
+        A `Source`, see `detection_source`; its info has also that of `named_info` with keypoints.
 
     Raises:
         ValueError: there is no such file; it is no JSON or no COCO file, such as one without
             categories; an id is there twice or missing; an object's category is not listed or its
-            box is not four finite numbers; an image file is missing.
+            box is not four finite numbers; an image file is missing; a mask or keypoints are
+            wrong, such as run lengths of another size than the image.
 
     Example:
 
     >>> open_coco("/coco", "train").info["category_ids"][:3]
     (1, 2, 3)
     """
-    found = find(Path(data), split)
-    coco = read_coco(found.file)
+    reader = reader_of(shapes, mask_size)
+    found = find(Path(data), split, shapes)
+    coco = read_coco(found.file, reader)
     folder = _photos(found, coco, images)
-    objects, notes = _objects(coco)
+    objects, kept, notes = _objects(coco, reader)
     places = tenth(range(len(coco.files)), split) if found.whole else range(len(coco.files))
     if not places:
         raise ValueError(
             f"{shown(found.file)} holds no images for {split!r}; it lists {len(coco.files)}."
         )
+    name = f"{found.file} {split}" if found.whole else str(found.file)
+    notes = (*found.notes, *notes)
+    return _source(name, coco, folder, objects, kept, places, reader, notes)
+
+
+def _source(name, coco, folder, objects, kept, places, reader, notes):
+    """The `Source` of the images at some places of a file."""
+    chosen = objects_of([objects[place] for place in places])
+    sizes = [coco.sizes[place] for place in places]
+    shapes = [shape for place in places for shape in kept[place]]
     source = detection_source(
-        f"{found.file} {split}" if found.whole else str(found.file),
+        name,
         coco.class_names,
         coco.category_ids,
         folder,
         [coco.files[place] for place in places],
-        [coco.sizes[place] for place in places],
-        objects_of([objects[place] for place in places]),
+        sizes,
+        chosen,
         max_objects=max(map(len, objects)),
-        notes=(*found.notes, *notes),
+        shapes=reader.kept(shapes, chosen.ends, sizes) if reader else None,
+        notes=notes,
     )
     return dataclasses.replace(source, ids=[coco.image_ids[place] for place in places])
 
@@ -94,7 +113,7 @@ class Coco:
         image_ids: the ids of the images, numbers or texts.
         files: names of their files.
         sizes: (rows, columns) of each, None where it does not say.
-        annotations: for each image `[(box xywh, label, crowd, area or 0)]`.
+        annotations: for each image `[(box xywh, label, crowd, area or 0, shape or None)]`.
         strays: how many annotations are of images that are not listed.
         name: of the file, for messages.
     """
@@ -109,11 +128,12 @@ class Coco:
     name: str
 
 
-def read_coco(path):
+def read_coco(path, reader=None):
     """Reads a COCO file.
 
     Args:
         path: a `Path`.
+        reader: optional, what reads the shapes of objects, see `coco_shapes`.
 
     Returns:
         A `Coco`.
@@ -145,6 +165,8 @@ def read_coco(path):
         if not listed and key != "annotations":
             raise ValueError(f"{name} lists no {key}.")
     category_ids, class_names = _categories(name, content["categories"])
+    if reader:
+        reader.start(name, content["categories"])
     places, files, sizes = _images(name, content["images"])
     annotations: list[list] = [[] for _ in files]
     labels = {number: label for label, number in enumerate(category_ids)}
@@ -155,7 +177,7 @@ def read_coco(path):
         if place is None:
             strays += 1
             continue
-        annotations[place].append(_object(name, number, annotation, labels))
+        annotations[place].append(_object(name, number, annotation, labels, reader))
     return Coco(class_names, category_ids, list(places), files, sizes, annotations, strays, name)
 
 
@@ -200,8 +222,8 @@ def _images(name, images):
     return places, list(files), sizes
 
 
-def _object(name, number, annotation, labels):
-    """`(box xywh, label, crowd, area)` of an annotation."""
+def _object(name, number, annotation, labels, reader):
+    """`(box xywh, label, crowd, area, shape)` of an annotation."""
     said = f"{name}: annotation {shown(annotation.get('id', f'at place {number}'), 40)}"
     category = annotation.get("category_id")
     if type(category) is not int or category not in labels:
@@ -219,7 +241,8 @@ def _object(name, number, annotation, labels):
     crowd = annotation.get("iscrowd") or 0
     if crowd not in (0, 1):
         raise ValueError(f"{said} has an iscrowd that is neither 0 nor 1: {shown(crowd, 40)}.")
-    return numbers, labels[category], bool(crowd), _number(annotation.get("area")) or 0.0
+    shape = reader.read(said, annotation) if reader else None
+    return numbers, labels[category], bool(crowd), _number(annotation.get("area")) or 0.0, shape
 
 
 def _number(value):
@@ -239,22 +262,25 @@ def _whole(value):
     return int(value) if value and 0 < value < 2**31 and value == int(value) else 0
 
 
-def _objects(coco):
-    """`[[(box xyxy, label, crowd, area)] of each image]`, and notes about what was changed."""
+def _objects(coco, reader):
+    """`[[(box xyxy, label, crowd, area)] of each image]`, their shapes, and notes about changes."""
     counts = {"cut": 0, "empty": 0}
-    objects = []
+    objects, shapes = [], []
     for rows, size in zip(coco.annotations, coco.sizes, strict=True):
-        kept = []
-        for (x, y, width, height), label, crowd, area in rows:
+        kept, own = [], []
+        for (x, y, width, height), label, crowd, area, shape in rows:
             box = clipped((x, y, x + width, y + height), size, counts)
-            if box is not None:
-                own = (box[2] - box[0]) * (box[3] - box[1])
-                kept.append((box, label, crowd, area if area > 0 else own))
+            if box is None or (reader and shape is None):
+                continue
+            whole = (box[2] - box[0]) * (box[3] - box[1])
+            kept.append((box, label, crowd, area if area > 0 else whole))
+            own.append(reader.fitted(shape, size) if reader else None)
         objects.append(kept)
+        shapes.append(own)
     notes = box_notes(coco.name, counts)
     if coco.strays:
         notes += (f"{coco.name}: left out, of images that are not listed: {coco.strays:,} boxes",)
-    return objects, notes
+    return objects, shapes, notes + (reader.notes(coco.name) if reader else ())
 
 
 def _folder(found, files):

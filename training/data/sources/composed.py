@@ -13,7 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from training.data.sources import fashion_mnist
+from training.data.sources.composed_shapes import corners_of, shapes_of
 from training.data.sources.dense import detection_info, segmentation_info
+from training.data.sources.instance_masks import MASK_SIZE
 from training.data.sources.source import Source, shuffled_range
 from training.data.sources.splits import names_of
 from training.data.sources.words import class_summary
@@ -26,6 +28,7 @@ THRESHOLD = 16  # a pixel this dark is not of the garment
 CLASS_NAMES: tuple[str, ...] = fashion_mnist.CLASS_NAMES
 BACKGROUND = len(CLASS_NAMES)
 SEED = 20171
+BOXES = ("detection", "masks", "keypoints")
 TRIES = 40  # places drawn for a garment; later ones are for smaller garments
 
 
@@ -51,7 +54,7 @@ class Composed(typing.NamedTuple):
     sides: np.ndarray
 
 
-def composed_source(split, what="detection", *, count=None):
+def composed_source(split, what="detection", *, count=None, mask_size=MASK_SIZE):
     """The composed set: 2,000 images to learn from, 500 to test on, of 256x256 pixels.
 
     An image holds 3 to 8 garments whose longer side has 24 to 112 pixels. Of each at least half
@@ -59,13 +62,18 @@ def composed_source(split, what="detection", *, count=None):
 
     Args:
         split: "train", "validation" or "test"; the last two mean the same.
-        what: "detection", or "segmentation", whose 11th class is the background.
+        what: "detection", "masks", "keypoints", or "segmentation", whose 11th class is the
+            background.
         count: at most so many images, the first ones.
+        mask_size: int M, places a side of a mask.
 
     Returns:
         A `Source`. Its examples are, for detection, {"image": uint8 (256, 256, 3), "boxes":
         float32 (n, 4), "labels": int64 (n,), "crowd": bool (n,), "area": float32 (n,)}, where the
-        area counts the pixels that are seen; for segmentation {"image", "mask": uint8 (256, 256)}.
+        area counts the pixels that are seen; with masks also {"masks": uint8 (n, M, M),
+        "segmentation": string (n,), "size": int32 (2,)} of what is seen, with keypoints
+        {"keypoints": float32 (n, 4, 3)}, see `composed_shapes`; for segmentation {"image", "mask":
+        uint8 (256, 256)}.
 
     Raises:
         ValueError: `split` or `what` is another one.
@@ -75,22 +83,24 @@ def composed_source(split, what="detection", *, count=None):
     >>> composed_source("train").count
     2000
     """
-    makers = {"detection": _detection, "segmentation": _segmentation}
-    if what not in makers:
-        raise ValueError(f"`what` must be detection or segmentation. Received: {what!r}")
+    if what not in (*BOXES, "segmentation"):
+        raise ValueError(f"`what` must be {', '.join(BOXES)} or segmentation. Received: {what!r}")
     part = "train" if "train" in names_of(split) else "test"
     count, class_names = min(count or COUNTS[part], COUNTS[part]), CLASS_NAMES
-    if what == "detection":
-        info = detection_info(class_names, MOST, range(1, len(class_names) + 1))
+    if what in BOXES:
+        shapes = shapes_of(what, mask_size)
+        info = detection_info(class_names, MOST, range(1, len(class_names) + 1)) | shapes.info
+        example_of = functools.partial(_detection, part, shapes)
     else:
         class_names = (*class_names, "background")
         info = segmentation_info(class_names)
+        example_of = functools.partial(_segmentation, part)
     return Source(
         name=f"composed {part}",
         info=info,
         count=count,
         records=lambda epoch_seed: shuffled_range(count, epoch_seed),
-        example_of=functools.partial(makers[what], part),
+        example_of=example_of,
         key_of=lambda index: {
             "index": index,
             "name": tf.strings.join([f"composed {part}, image ", tf.strings.as_string(index)]),
@@ -100,21 +110,27 @@ def composed_source(split, what="detection", *, count=None):
     )
 
 
-def _detection(part, index):
+def _detection(part, shapes, index):
     def make(index):
-        made = compose(part, int(index))
-        return made.image, made.boxes, made.labels, made.visible.astype("float32")
+        made, corners = compose_whole(part, int(index))
+        area = made.visible.astype("float32")
+        return made.image, made.boxes, made.labels, area, *shapes.of(made, corners)
 
     # declared free of state: a stateful function would be run by one thread only
-    kinds = (tf.uint8, tf.float32, tf.int64, tf.float32)
-    image, boxes, labels, area = tf.numpy_function(make, [index], kinds, stateful=False)
+    kinds = (tf.uint8, tf.float32, tf.int64, tf.float32, *(s.dtype for s in shapes.specs.values()))
+    image, boxes, labels, area, *more = tf.numpy_function(make, [index], kinds, stateful=False)
     labels = tf.ensure_shape(labels, (None,))
+    specs = shapes.specs.items()
     return {
         "image": tf.ensure_shape(image, (SIZE, SIZE, 3)),
         "boxes": tf.ensure_shape(boxes, (None, 4)),
         "labels": labels,
         "crowd": tf.zeros_like(labels, tf.bool),
         "area": tf.ensure_shape(area, (None,)),
+        **{
+            name: tf.ensure_shape(x, spec.shape)
+            for (name, spec), x in zip(specs, more, strict=True)
+        },
     }
 
 
@@ -161,11 +177,17 @@ def compose(part, index):
     >>> compose("test", 0).image.shape
     (256, 256, 3)
     """
+    return compose_whole(part, index)[0]
+
+
+def compose_whole(part, index):
+    """As `compose`, and where the corners of whole garments lie, int64 (n, 4, 2), x and y."""
     garments, classes = _garments()[part]
     draw = np.random.RandomState([SEED, sorted(COUNTS).index(part), index])
     image = ground(draw)
     owner = np.full((SIZE, SIZE), -1)
     labels, whole, visible, sides = (np.zeros(0, "int64") for _ in range(4))
+    corners = []
     for _ in range(draw.randint(FEWEST, MOST + 1)):
         number = draw.randint(len(garments))
         found = _place(draw, garments[number], owner, whole, visible)
@@ -178,9 +200,11 @@ def compose(part, index):
         labels = np.append(labels, classes[number])
         whole, visible = np.append(whole, mask.sum()), np.append(visible - covered, mask.sum())
         sides = np.append(sides, max(mask.shape))
+        corners.append(np.add(corners_of(mask), (place[1].start, place[0].start)))
     places = [_inside(owner == item) for item in range(len(labels))]
     boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in places], "float32")
-    return Composed(image.astype("uint8"), owner, boxes, labels, visible, whole, sides)
+    made = Composed(image.astype("uint8"), owner, boxes, labels, visible, whole, sides)
+    return made, np.array(corners)
 
 
 def _place(draw, garment, owner, whole, seen):

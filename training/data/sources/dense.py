@@ -1,5 +1,6 @@
 """Sources of images with boxes or with a mask: what their `info` says, and how they are indexed."""
 
+import functools
 import os
 import typing
 
@@ -91,7 +92,17 @@ def segmentation_info(class_names):
 
 
 def detection_source(
-    name, class_names, category_ids, folder, files, sizes, objects, *, max_objects=None, notes=()
+    name,
+    class_names,
+    category_ids,
+    folder,
+    files,
+    sizes,
+    objects,
+    *,
+    max_objects=None,
+    shapes=None,
+    notes=(),
 ):
     """A source of image files with objects.
 
@@ -104,6 +115,8 @@ def detection_source(
         sizes: (rows, columns) of each image, as the data set says; the boxes count in them.
         objects: `Objects`.
         max_objects: the most objects of an image, those of other parts counted; of these if None.
+        shapes: optional, masks or keypoints of the objects: `of(index, boxes)` gives more tensors
+            of an image, `info` more of the source's, see `instance_shapes`.
         notes: see `Source`.
 
     Returns:
@@ -115,30 +128,21 @@ def detection_source(
         max_objects = int(np.diff(objects.ends).max(initial=0))
     paths = [os.path.join(folder, file) for file in files]
     names, sizes = tf.constant([os.fsencode(path) for path in paths]), np.array(sizes, "int32")
-    expected, rows = tf.constant(sizes), Objects(*map(tf.constant, objects))
-    found = Findings()
-
-    def name_of(index):
-        return tf.gather(names, index)
-
+    expected, found = tf.constant(sizes), Findings()
+    objects_at = _reader_of(Objects(*map(tf.constant, objects)), shapes)
+    name_of = functools.partial(tf.gather, names)
     read = reader_of(paths, name_of)
 
     def example_of(index):
         encoded = read(index)
         arguments = name_of(index), image_shape(encoded), expected[index]
         index = tf.ensure_shape(found.call(_check_size, tf.int64, index, *arguments), ())
-        begin, end = rows.ends[index], rows.ends[index + 1]
-        return {
-            "image": encoded,
-            "boxes": rows.boxes[begin:end],
-            "labels": rows.labels[begin:end],
-            "crowd": rows.crowd[begin:end],
-            "area": rows.area[begin:end],
-        }
+        return {"image": encoded, **objects_at(index)}
 
+    info = detection_info(class_names, max_objects, category_ids)
     return Source(
         name=name,
-        info=detection_info(class_names, max_objects, category_ids),
+        info=info | (shapes.info if shapes else {}),
         count=len(files),
         records=lambda epoch_seed: shuffled_range(len(files), epoch_seed),
         example_of=example_of,
@@ -147,6 +151,23 @@ def detection_source(
         notes=tuple(notes),
         sizes=sizes,
     )
+
+
+def _reader_of(rows, shapes):
+    """A function of an index that gives the tensors of the objects of an image."""
+
+    def read(index):
+        begin, end = rows.ends[index], rows.ends[index + 1]
+        boxes = rows.boxes[begin:end]
+        return {
+            "boxes": boxes,
+            "labels": rows.labels[begin:end],
+            "crowd": rows.crowd[begin:end],
+            "area": rows.area[begin:end],
+            **(shapes.of(index, boxes) if shapes else {}),
+        }
+
+    return read
 
 
 def _check_size(index, name, found, expected):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from training.data.sources.coco_json import open_coco
 from training.data.sources.composed import composed_source
+from training.data.sources.instance_masks import MASK_SIZE
+from training.data.sources.instance_shapes import check_shapes
 from training.data.sources.masks import open_masks
 from training.data.sources.splits import names_of
 from training.data.sources.tfds_dense import (
@@ -17,13 +19,16 @@ from training.data.sources.tfds_sets import PREFIX as TFDS
 from training.data.sources.voc_xml import open_voc
 from training.data.sources.words import shown
 
-# How to open each source: a function of `data`, `split` and `count`.
+# How to open each source: a function of `data`, `split` and `count`; of boxes also of keywords.
 DETECTION: dict[str, Callable] = {
-    "composed": lambda data, split, count: composed_source(split, "detection", count=count),
-    "coco": lambda data, split, count: open_coco(data, split),
-    "voc": lambda data, split, count: open_voc(data, split),
-    f"{TFDS}{COCO}": lambda data, split, count: open_tfds_detection(split, data=data),
+    "composed": lambda data, split, count, shapes, mask_size: composed_source(
+        split, shapes or "detection", count=count, mask_size=mask_size
+    ),
+    "coco": lambda data, split, count, **more: open_coco(data, split, **more),
+    "voc": lambda data, split, count, **_: open_voc(data, split),
+    f"{TFDS}{COCO}": lambda data, split, count, **_: open_tfds_detection(split, data=data),
 }
+WITH_SHAPES = ("composed", "coco")
 SEGMENTATION: dict[str, Callable] = {
     "composed": lambda data, split, count: composed_source(split, "segmentation", count=count),
     "masks": lambda data, split, count: open_masks(data, split),
@@ -36,8 +41,8 @@ VOC_FILES = ("ImageSets/Main", "*.xml", "*/*.xml", "*/Annotations")
 MASK_FOLDERS = ("images", "JPEGImages", "*/images")
 
 
-def open_detection_source(spec, split, data=None, count=None):
-    """Opens one part of a set of images with boxes.
+def open_detection_source(spec, split, data=None, count=None, *, shapes="", mask_size=MASK_SIZE):
+    """Opens one part of a set of images with boxes, and with masks or keypoints if asked for.
 
     Args:
         spec: "composed", "coco", "voc" or "tfds:coco/2017"; see `composed_source`, `open_coco`,
@@ -46,21 +51,30 @@ def open_detection_source(spec, split, data=None, count=None):
         data: a folder or file. Where it holds COCO's JSON or VOC's XML it is taken also if `spec`
             is one that needs no folder.
         count: at most so many images of the composed set.
+        shapes: "masks" or "keypoints", what else examples hold.
+        mask_size: int M, places a side of a mask.
 
     Returns:
         A `Source`; its examples are {"image": string () or uint8 (H, W, 3), "boxes": float32
         (n, 4), xyxy pixels, "labels": int64 (n,), "crowd": bool (n,), "area": float32 (n,)}, its
-        info is that of `detection_info`.
+        info is that of `detection_info`. With masks also {"masks": uint8 (n, M, M), the share of
+        each place of its box that an object covers, on 0..255, "segmentation": string (n,), the
+        compressed run lengths of its pixels, "size": int32 (2,), rows and columns}. With keypoints
+        {"keypoints": float32 (n, K, 3), x and y in pixels, and 0 not labelled, 1 hidden, 2 seen},
+        and the info also has that of `named_info`.
 
     Raises:
-        ValueError: `spec` or `split` is unknown, or the data are missing or wrong.
+        ValueError: `spec`, `split` or `shapes` is unknown, the data are missing or wrong, or hold
+            boxes alone where more is asked for.
 
     Example:
 
     >>> open_detection_source("folder", "train", data="/coco").count
     118287
     """
-    return _open(DETECTION, _detection_kind, spec, split, data, count)
+    check_shapes(shapes, mask_size)
+    more = {"shapes": shapes, "mask_size": mask_size}
+    return _open(DETECTION, _detection_kind, spec, split, data, count, **more)
 
 
 def open_segmentation_source(spec, split, data=None, count=None):
@@ -89,7 +103,7 @@ def open_segmentation_source(spec, split, data=None, count=None):
     return _open(SEGMENTATION, _segmentation_kind, spec, split, data, count)
 
 
-def _open(openers, kind_of, spec, split, data, count):
+def _open(openers, kind_of, spec, split, data, count, **more):
     known = (*openers, FOLDER)
     if spec is not None and spec not in known:
         raise ValueError(f"`data` must be one of {', '.join(known)}. Received: {spec!r}")
@@ -107,7 +121,11 @@ def _open(openers, kind_of, spec, split, data, count):
                 f"{' or '.join(kinds)}."
             )
         spec = kind or spec
-    return openers[spec](data, split, count)
+    if more.get("shapes") and spec not in WITH_SHAPES:
+        raise ValueError(
+            f"{more['shapes']} are asked for, and {spec!r} holds boxes alone; COCO's JSON has them."
+        )
+    return openers[spec](data, split, count, **more)
 
 
 def _detection_kind(data):
