@@ -1,6 +1,7 @@
 """Trains a tiny detector or segmenter on one device or two; `test_dense_replicas.py` compares.
 
 dense_program.py OUT detection one mirrored:2
+dense_program.py OUT mask_rcnn one mirrored:2
 """
 
 import json
@@ -22,15 +23,16 @@ from training.tasks import open_task
 LAST_BATCHES = (4,)  # of 7 held-out images the last batch has 3, in training one
 
 
-def recipe_of(task):
+def recipe_of(kind):
     """Four steps; dropout would draw apart on each replica."""
+    recipe = catalogue.smoke(f"quickstart_{kind}")
     changes = {
         "data.images": 8, "data.batch_size": 4, "schedule.epochs": 2, "schedule.warmup_epochs": 0,
-        f"{task}.width": 8,
+        f"{recipe.task}.width": 8,
         **({"segmentation.dropout_rate": 0.0, "segmentation.head_width": 8}
-           if task == "segmentation" else {}),
+           if kind == "segmentation" else {}),
     }  # fmt: skip
-    return catalogue.smoke(f"quickstart_{task}").with_values(changes)
+    return recipe.with_values(changes)
 
 
 def train_on(strategy, name, out):

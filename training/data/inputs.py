@@ -99,7 +99,7 @@ def train_batches(task, inputs, *, seed, start_step=0, **options):
         return training_batches(
             source,
             task.preparation(inputs.info, training=True),
-            task.specs(inputs.info),
+            task.training_specs(inputs.info),
             batch_size=recipe.data.batch_size,
             epochs=math.ceil(epochs),
             seed=seed,

@@ -109,7 +109,8 @@ class MaskShapes:
         """Pixels of each detection, an array (n,)."""
         from pycocotools import mask as coco_mask
 
-        return np.asarray(coco_mask.area([one["segmentation"] for one in found]), "float64")
+        # one by one: pycocotools 2.0.11 fails on a list of more than 255
+        return np.array([coco_mask.area(one["segmentation"]) for one in found], "float64")
 
 
 class KeypointShapes:

@@ -82,6 +82,7 @@ def smoke(name):
     base = small["data.batch_size"] * recipe.optimizer.base_batch_size / recipe.data.batch_size
     return recipe.with_values({
         **small,
+        **recipe.smoke_values,
         "optimizer.base_batch_size": max(1, round(base)),  # the peak learning rate stays
         "schedule.warmup_epochs": min(recipe.schedule.warmup_epochs, 1),
     })  # fmt: skip

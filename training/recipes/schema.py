@@ -80,6 +80,11 @@ class Recipe:
         return optimizer.learning_rate * self.data.batch_size / optimizer.base_batch_size
 
     @property
+    def smoke_values(self):
+        """What --smoke changes because of what the recipe says, values by dotted name."""
+        return {}
+
+    @property
     def windows(self):
         """Local tokens per region side, one entry a stage."""
         model, size = self.model, self.data.image_size

@@ -115,7 +115,7 @@ def memory(task, model, info):
     copies = 2 + (2 if own.name == "adamw" else 1) + bool(own.ema) + (own.accumulation > 1)
     batch = 2  # one example would make axes of one, which other code paths may treat apart
     inputs, targets = tf.nest.map_structure(
-        lambda spec: tf.TensorSpec((batch, *spec.shape), spec.dtype), task.specs(info)
+        lambda spec: tf.TensorSpec((batch, *spec.shape), spec.dtype), task.training_specs(info)
     )
 
     def backward(inputs, targets):

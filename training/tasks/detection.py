@@ -9,16 +9,18 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_regionvit import RetinaNet, visualize
+from keras_regionvit import visualize
 from keras_regionvit.export.detection import export_detector
 from keras_regionvit.files import write_json
-from keras_regionvit.tasks.detection.retinanet import retinanet_losses
 from training.data.inputs import eval_batches
 from training.data.sources import open_detection_source
+from training.data.sources.keypoint_names import named_info
 from training.evaluators.coco import CocoEvaluator
 from training.evaluators.evaluator import write_table
+from training.evaluators.shapes import COCO_KEYPOINTS
 from training.tasks.classification import build_backbone, lines
 from training.tasks.dense import DenseTask, with_index
+from training.tasks.object_shapes import SHAPES
 
 SHOWN = 8  # images that are drawn at the end of a run
 
@@ -29,7 +31,8 @@ class Detection(DenseTask):
     Inputs are images float32 (B, h, w, channels) on a canvas; targets a dict of `boxes` (B, N, 4)
     on the canvas and `labels` (B, N), -1 for padding, crowds and what hardly shows, and of what an
     evaluation needs: `original`, `crowd`, `area`, `scale`, `index`, see `CocoEvaluator`. Outputs
-    are those of a `keras_regionvit.RetinaNet`.
+    are those of a `keras_regionvit.RetinaNet`. With `detection.shapes` they have more, see
+    `training.tasks.object_shapes`, and in training the objects belong to the inputs.
 
     Example:
 
@@ -37,13 +40,22 @@ class Detection(DenseTask):
     >>> task.build_model(task.open_split("train").info)
     """
 
+    def __init__(self, recipe):
+        super().__init__(recipe)
+        self.shapes = SHAPES[self.own.shapes](self.own)
+
     def open_split(self, split, data=None):
         """Opens one part of the images."""
-        settings = self.recipe.data
+        settings, own = self.recipe.data, self.own
         source = open_detection_source(
-            settings.source, split, data=data, count=settings.images or None
+            settings.source,
+            split,
+            data=data,
+            count=settings.images or None,
+            shapes=own.shapes,
+            mask_size=own.mask_size,
         )
-        info, own = dict(source.info), self.own
+        info = dict(source.info)
         most, classes = info.pop("max_objects"), len(info["class_names"])
         if most > own.max_objects:
             raise ValueError(
@@ -55,30 +67,43 @@ class Detection(DenseTask):
                 f"`detection.classes` must be {classes}, as many as {source.name} has. "
                 f"Received: {own.classes}"
             )
+        if own.shapes == "keypoints" and classes > 1:
+            raise ValueError(
+                f"a Keypoint R-CNN finds one class of objects, and {source.name} has {classes}; "
+                "data of one category are needed."
+            )
         return with_index(dataclasses.replace(source, info=info))
 
     def assumed_info(self):
-        """As many classes as the recipe says, else COCO's."""
-        count = self.own.classes or 80
-        return {"class_names": tuple(map(str, range(count))), "category_ids": tuple(range(count))}
+        """As many classes as the recipe says, else COCO's; of keypoints COCO's."""
+        count = self.own.classes or (1 if self.own.shapes == "keypoints" else 80)
+        names = {"class_names": tuple(map(str, range(count))), "category_ids": tuple(range(count))}
+        return names | (named_info(COCO_KEYPOINTS) if self.own.shapes == "keypoints" else {})
 
     def build_model(self, info, preprocessing=False):
-        """A `RetinaNet` on the recipe's backbone."""
+        """A detector on the recipe's backbone."""
         own = self.own
-        return RetinaNet(
+        return self.shapes.build(
             build_backbone(self.recipe, self.input_shape),
-            len(info["class_names"]),
+            info,
             include_preprocessing=preprocessing,
             score_threshold=own.score_threshold,
             iou_threshold=own.iou_threshold,
             max_detections=own.max_detections,
             width=own.width,
-            tower_initializer=own.tower_initializer,
             name=self.recipe.name,
         )
 
+    def training_specs(self, info):
+        """The same with what is learnt beside boxes."""
+        image, targets = self._specs(info, training=True)
+        return self.shapes.input_specs(image, targets), targets
+
     def specs(self, info):
         """An image (h, w, channels) and its padded objects."""
+        return self._specs(info, training=False)
+
+    def _specs(self, info, training):
         most = self.own.max_objects
         shapes = {
             "boxes": ((most, 4), tf.float32),
@@ -88,6 +113,7 @@ class Detection(DenseTask):
             "area": ((most,), tf.float32),
             "scale": ((2,), tf.float32),
             "index": ((), tf.int64),
+            **self.shapes.specs(info, training),
         }
         image = tf.TensorSpec((*self.shape, self.recipe.data.channels), tf.float32)
         return image, {name: tf.TensorSpec(*spec) for name, spec in shapes.items()}
@@ -106,7 +132,7 @@ class Detection(DenseTask):
                 learnt = ~crowd & (visible > 0) & (visible >= least)
                 labels = tf.where(learnt, labels, -1)
             step = placement.steps[0]  # from the image to the canvas; evaluation has no other
-            objects = {
+            objects: dict = {
                 "boxes": boxes,
                 "labels": labels,
                 "original": original,
@@ -114,22 +140,28 @@ class Detection(DenseTask):
                 "area": example["area"],
             }
             fills = {"labels": -1}
-            padded = {
-                name: _padded(value, most, fills.get(name, 0)) for name, value in objects.items()
+            more, of_image = self.shapes.prepared(example, placement, info, training)
+            targets = {
+                name: _padded(value, most, fills.get(name, 0))
+                for name, value in (objects | more).items()
             }
             scale = 1 / tf.stack([step[0, 0], step[1, 1]])
-            return image, {**padded, "scale": scale, "index": example["index"]}
+            targets |= {"scale": scale, "index": example["index"], **of_image}
+            return self.shapes.inputs(image, targets, seed) if training else image, targets
 
         return prepare
 
     def loss(self, targets, outputs):
-        """Focal and L1 loss, divided by the anchors of the global batch that have an object."""
-        classes = outputs["p3_logits"].shape[-1] // 9
-        return retinanet_losses(targets["boxes"], targets["labels"], outputs, classes)
+        """That of the detector, see `training.tasks.object_shapes`."""
+        return self.shapes.loss(targets, outputs)
 
     def evaluator(self, info):
         """A `CocoEvaluator`."""
-        return CocoEvaluator(info["category_ids"], class_names=info["class_names"])
+        return CocoEvaluator(
+            info["category_ids"],
+            class_names=info["class_names"],
+            shapes=self.shapes.judged(info),
+        )
 
     def serve(self, model, info, folder, **settings):
         """Writes the SavedModel: encoded images to boxes in their own pixels."""
@@ -184,8 +216,8 @@ class Detection(DenseTask):
 
     def shown(self, metrics):
         """The average precisions in percent."""
-        known = ("AP", "AP50", "AP75")
-        return ", ".join(f"{key} {metrics[key]:.1%}" for key in known if key in metrics)
+        known = [key for key in metrics if key.rpartition("_")[2] in ("AP", "AP50", "AP75")]
+        return ", ".join(f"{key.replace('_', ' ')} {metrics[key]:.1%}" for key in known)
 
     def next_step(self, folder):
         """Where the detections and the SavedModel are."""
@@ -195,6 +227,6 @@ class Detection(DenseTask):
 def _padded(values, count, fill):
     """`values` (n, ...) with rows of `fill` up to `count`."""
     rows = [[0, count - tf.shape(values)[0]], *([0, 0] for _ in values.shape[1:])]
-    fill = tf.cast(fill, values.dtype)
+    fill = "" if values.dtype == tf.string else tf.cast(fill, values.dtype)
     padded = tf.pad(values, rows, constant_values=fill)
     return tf.ensure_shape(padded, (count, *values.shape[1:]))

@@ -108,6 +108,10 @@ class Task(abc.ABC):
         """
         return [(self, source)]
 
+    def training_specs(self, info):
+        """The same in training, where a model may take more than it does in an evaluation."""
+        return self.specs(info)
+
     @abc.abstractmethod
     def preparation(self, info, training):
         """How an example becomes tensors.

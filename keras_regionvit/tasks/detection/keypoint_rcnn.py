@@ -8,6 +8,8 @@ from keras_regionvit.tasks.detection.rcnn import RegionDetector, region_count
 from keras_regionvit.tasks.detection.region_heads import keypoint_head
 from keras_regionvit.tasks.fpn import WIDTH
 
+BOX_BETA = 0.5  # of the smooth L1 loss of the boxes
+
 
 @keras.saving.register_keras_serializable(package="keras_regionvit")
 class KeypointRCNN(RegionDetector):
@@ -59,7 +61,7 @@ class KeypointRCNN(RegionDetector):
     """
 
     shape_target, shape_output = "keypoints", "region_heatmaps"
-    box_beta = 0.5
+    box_beta = BOX_BETA
 
     def __init__(
         self,

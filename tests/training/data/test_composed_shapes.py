@@ -94,6 +94,8 @@ def test_source(what):
     plain = composed_source("train")
     for index in (0, 5):
         example, before = (s.example_of(tf.constant(index, tf.int64)) for s in (source, plain))
+        if what == "keypoints":  # garments are of one class there
+            before["labels"] *= 0
         for name, value in before.items():
             np.testing.assert_array_equal(example.pop(name), value)
         made, corners = compose_whole("train", index)
@@ -124,4 +126,5 @@ def test_info():
         "keypoint_pairs": ((0, 1), (2, 3)),
         "skeleton": ((0, 1), (1, 3), (3, 2), (2, 0)),
     }
-    assert info == composed_source("test").info
+    assert info.pop("class_names") == ("garment",) and info.pop("category_ids") == (1,)
+    assert info.items() <= composed_source("test").info.items()

@@ -14,7 +14,7 @@ PROGRAM = ROOT / "tests" / "support" / "dense_program.py"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["detection", "segmentation"])
+@pytest.mark.parametrize("task", ["detection", "segmentation", "mask_rcnn", "keypoint_rcnn"])
 def test_two_replicas_are_as_one_device(task, tmp_path):
     """Weights and BatchNormalization's statistics; metrics with last batches of 1 and 3."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -72,8 +72,8 @@ def composed_source(split, what="detection", *, count=None, mask_size=MASK_SIZE)
         float32 (n, 4), "labels": int64 (n,), "crowd": bool (n,), "area": float32 (n,)}, where the
         area counts the pixels that are seen; with masks also {"masks": uint8 (n, M, M),
         "segmentation": string (n,), "size": int32 (2,)} of what is seen, with keypoints
-        {"keypoints": float32 (n, 4, 3)}, see `composed_shapes`; for segmentation {"image", "mask":
-        uint8 (256, 256)}.
+        {"keypoints": float32 (n, 4, 3)}, see `composed_shapes`, and all garments are of one class;
+        for segmentation {"image", "mask": uint8 (256, 256)}.
 
     Raises:
         ValueError: `split` or `what` is another one.
@@ -89,6 +89,7 @@ def composed_source(split, what="detection", *, count=None, mask_size=MASK_SIZE)
     count, class_names = min(count or COUNTS[part], COUNTS[part]), CLASS_NAMES
     if what in BOXES:
         shapes = shapes_of(what, mask_size)
+        class_names = shapes.class_names or class_names
         info = detection_info(class_names, MOST, range(1, len(class_names) + 1)) | shapes.info
         example_of = functools.partial(_detection, part, shapes)
     else:
@@ -120,6 +121,7 @@ def _detection(part, shapes, index):
     kinds = (tf.uint8, tf.float32, tf.int64, tf.float32, *(s.dtype for s in shapes.specs.values()))
     image, boxes, labels, area, *more = tf.numpy_function(make, [index], kinds, stateful=False)
     labels = tf.ensure_shape(labels, (None,))
+    labels = tf.zeros_like(labels) if len(shapes.class_names) == 1 else labels
     specs = shapes.specs.items()
     return {
         "image": tf.ensure_shape(image, (SIZE, SIZE, 3)),

@@ -26,11 +26,13 @@ class Shapes(typing.NamedTuple):
         of: function of a `Composed` and the corners of its garments, int64 (n, 4, 2), x and y of
             pixels; gives as many arrays.
         info: more of the source's `info`.
+        class_names: in place of the garments' own, or ().
     """
 
     specs: dict
     of: Callable
     info: dict
+    class_names: tuple[str, ...] = ()
 
 
 def shapes_of(what, mask_size):
@@ -50,7 +52,8 @@ def shapes_of(what, mask_size):
         return Shapes(specs, lambda made, _: masks_of(made, mask_size), {})
     if what == "keypoints":
         specs = {"keypoints": tf.TensorSpec((None, len(CORNERS), 3), tf.float32)}
-        return Shapes(specs, lambda *made: (keypoints_of(*made),), named_info(CORNERS, SKELETON))
+        info = named_info(CORNERS, SKELETON)
+        return Shapes(specs, lambda *made: (keypoints_of(*made),), info, ("garment",))
     return Shapes({}, lambda *_: (), {})
 
 

@@ -4,11 +4,12 @@ from training.recipes.dense import NOT_DENSE, from_imagenet
 from training.recipes.detection import Detection, DetectionRecipe
 from training.recipes.sections import Augment, Data, Evaluate, Optimizer, Schedule
 
-CLASSES = 80
 MOST = 100  # objects of an image of COCO 2017: 93
 
 
-def coco(name, *, canvas, steps, epochs, milestones, variant="small", peg=False, **detection):
+def coco(
+    name, *, canvas, steps, epochs, milestones, variant="small", peg=False, classes=80, **detection
+):
     """A recipe on COCO.
 
     Args:
@@ -19,6 +20,7 @@ def coco(name, *, canvas, steps, epochs, milestones, variant="small", peg=False,
         milestones: steps at which the rate falls to a tenth.
         variant: of the backbone.
         peg: whether it has position encoding generators.
+        classes: that the data have.
         **detection: more settings of the section `detection`.
     """
     return DetectionRecipe(
@@ -38,5 +40,5 @@ def coco(name, *, canvas, steps, epochs, milestones, variant="small", peg=False,
             warmup_learning_rate=1e-7,
         ),
         Evaluate(crop_ratio=1.0),
-        detection=Detection(classes=CLASSES, max_objects=MOST, canvas=canvas, **detection),
+        detection=Detection(classes=classes, max_objects=MOST, canvas=canvas, **detection),
     )
