@@ -93,11 +93,6 @@ class MaskRCNN(RegionDetector):
         super().__init__(backbone, settings, name)
         self.mask_head = self._shape_head
 
-    @property
-    def num_classes(self):
-        """How many classes there are."""
-        return dict(self._settings)["num_classes"]
-
     @staticmethod
     def classes_of(settings):
         """As the arguments say."""

@@ -107,6 +107,11 @@ class RegionDetector(keras.Model):
         raise NotImplementedError
 
     @property
+    def num_classes(self):
+        """How many classes there are."""
+        return self.classes_of(dict(self._settings))
+
+    @property
     def input_spec(self):
         """None: training has a dict in place of images."""
         return None
