@@ -3,16 +3,13 @@
 On a backbone of convolutions, which converts in less time; `test_runtimes` has RegionViT.
 """
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_regionvit import RetinaNet, SemanticFPN
 from tests.support.pyramids import conv_backbone
+from tests.support.runtimes import RUNTIMES
 
 BATCHES = ((1, 64, 96), (4, 96, 64), (1, 70, 50))  # images, rows, columns
 
@@ -46,42 +43,6 @@ def images(count, rows, columns):
     return np.random.default_rng(rows).normal(size=(count, rows, columns, 3)).astype("float32")
 
 
-def saved_model(folder):
-    function = tf.saved_model.load(folder).signatures["serving_default"]
-    (name,) = function.structured_input_signature[1]
-    return lambda x: {k: v.numpy() for k, v in function(**{name: tf.constant(x)}).items()}
-
-
-def openvino(folder):
-    ov = pytest.importorskip("openvino")
-    exact = {"INFERENCE_PRECISION_HINT": "f32"}  # by default bfloat16 where a processor has it
-    compiled = ov.Core().compile_model(ov.convert_model(folder), "CPU", exact)
-
-    def run(x):
-        result = compiled([x])
-        return {
-            next(iter(output.names)).split(":")[0]: result[output] for output in compiled.outputs
-        }
-
-    return run
-
-
-def onnx_runtime(folder):
-    pytest.importorskip("tf2onnx")
-    onnxruntime = pytest.importorskip("onnxruntime")
-    file = f"{folder}.onnx"
-    command = ["-m", "tf2onnx.convert", "--saved-model", folder, "--output", file, "--opset", "18"]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    session = onnxruntime.InferenceSession(file)
-    names = [output.name for output in session.get_outputs()]
-    feed = session.get_inputs()[0].name
-    return lambda x: dict(zip(names, session.run(None, {feed: x}), strict=True))
-
-
-RUNTIMES = {"SavedModel": saved_model, "OpenVINO": openvino, "ONNX Runtime": onnx_runtime}
-
-
 @pytest.fixture(scope="module", params=[detector, segmenter], ids=["detector", "segmenter"])
 def exported(request, tmp_path_factory):
     model = request.param()
@@ -92,7 +53,7 @@ def exported(request, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the other libraries
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", ["SavedModel", "OpenVINO", "ONNX Runtime"])
 def test_other_runtimes_agree(name, exported):
     model, folder = exported
     run = RUNTIMES[name](folder)

@@ -109,6 +109,59 @@ def test_boxes_as_a_model_gives_them():
     assert [axes.get_title() for axes in figure.axes] == ["1 found", "0 found"]
 
 
+def test_masks_of_objects_lie_over_the_image():
+    images = some_images()
+    masks = np.zeros((4, 20, 30), bool)
+    masks[0, 2:9, 3:12] = masks[1, 5:15, 8:20] = True  # they overlap
+    masks[2:, 18:] = True  # a low score, and padding
+    first, second = some_detections()
+    detections = [{**first, "masks": masks}, {**second, "masks": []}]
+    figure = visualize.plot_detections(images, detections, NAMES)
+    colors, expected = class_colors(3), images[0] / 255
+    for mask, kind in ((masks[1], 2), (masks[0], 1)):  # the best lies on top
+        expected = np.where(mask[..., None], expected / 2 + colors[kind] / 2, expected)
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    np.testing.assert_allclose(shown, expected, atol=1e-6)
+    assert np.asarray(figure.axes[1].images[0].get_array()).shape == (25, 14)
+    grey = {"boxes": [[1, 1, 4, 5]], "scores": [0.9], "classes": [0], "masks": np.ones((1, 25, 14))}
+    grey["masks"] = grey["masks"].astype("uint8") * 255
+    figure = visualize.plot_detections(images[1:], [grey], NAMES)
+    expected = images[1][..., None] / 255 / 2 + colors[0] / 2
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), expected, atol=1e-6)
+
+
+def test_keypoints_are_dots_with_lines_between_them():
+    points = np.zeros((2, 3, 4, 3))
+    points[0, 0] = [[2, 3, 0.5], [9, 4, 0.1], [7, 8, 0], [40, 12, 0.01]]
+    points[0, 1] = points[0, 2] = [1, 1, 0.9]
+    outputs = {
+        "boxes": np.tile(np.float32([1, 1, 4, 4]), (2, 3, 1)),
+        "scores": np.float32([[0.9, 0.1, 0], [0, 0, 0]]),
+        "classes": np.int32([[2, 0, -1], [-1, -1, -1]]),
+        "keypoints": points,
+    }
+    edges = [(0, 1), (1, 2), (3, 0)]
+    figure = visualize.plot_detections(np.zeros((2, 20, 30)), outputs, NAMES, edges=edges)
+    axes, empty = figure.axes
+    *lines, dots = axes.lines
+    assert to_rgb(dots.get_color()) == tuple(map(float, class_colors(3)[2]))
+    assert dots.get_linestyle() == "None" and dots.get_marker() == "o"
+    assert dots.get_xydata().tolist() == [[1.5, 2.5], [8.5, 3.5], [39.5, 11.5]]
+    assert [line.get_xydata().tolist() for line in lines] == [
+        [[1.5, 2.5], [8.5, 3.5]],
+        [[39.5, 11.5], [1.5, 2.5]],  # none to the keypoint that was not found
+    ]
+    assert axes.get_xlim() == (-0.5, 29.5)  # as without what lies outside
+    assert not empty.lines
+
+
+def test_true_masks_on_other_grids_are_no_trouble():
+    truth = [{"boxes": [[1, 1, 4, 4]], "labels": [0], "masks": np.ones((1, 9, 9))}]
+    found = [{"boxes": [], "scores": [], "classes": []}]
+    figure = visualize.plot_detections(np.zeros((1, 5, 7)), found, NAMES, truth=truth)
+    assert figure.axes[0].get_title() == "0 found, 1 true"
+
+
 def test_masks_have_the_colours_of_their_classes():
     images, masks = some_images(), some_masks()
     figure = visualize.plot_masks(images, masks, NAMES, truth=[1 - m // 255 * 2 for m in masks])
@@ -161,6 +214,16 @@ def boxes(**changes):
     return lambda: visualize.plot_detections(np.zeros((1, 5, 7)), [value], NAMES)
 
 
+def joined(edges):
+    value = {
+        "boxes": np.zeros((1, 4)),
+        "scores": [0.5],
+        "classes": [0],
+        "keypoints": np.ones((1, 2, 3)),
+    }
+    return lambda: visualize.plot_detections(np.zeros((1, 5, 7)), [value], NAMES, edges=edges)
+
+
 def masks(value, truth=None):
     return lambda: visualize.plot_masks(np.zeros((1, 5, 7)), value, NAMES, truth=truth)
 
@@ -177,6 +240,16 @@ GOOD_MASK = np.zeros((1, 5, 7), "uint8")
         (boxes(classes=[3]), "[0, 3), as there are 3 class names. Received: 3"),
         (boxes(classes=[-2]), "from -2"),
         (boxes(classes=[0.0]), "float64"),
+        (boxes(masks=np.ones((1, 28, 28), bool)), '(1, 5, 7) under "masks"'),
+        (boxes(masks=np.ones((1, 5, 7))), "float64 of the shape (1, 5, 7)"),
+        (boxes(masks=np.ones((2, 5, 7), bool)), "(2, 5, 7)"),
+        (boxes(keypoints=np.ones((1, 17, 2))), "(1, 17, 2)"),
+        (boxes(keypoints=np.ones((2, 17, 3))), '(1, J, 3) under "keypoints"'),
+        (boxes(keypoints=np.ones((17, 3))), "(17, 3)"),
+        (joined([(0, 2)]), "[0, 2), as there are 2 keypoints. Received: 0 to 2"),
+        (joined([(-1, 1)]), "Received: -1 to 1"),
+        (joined([(0, 1, 1)]), "int64 of the shape (1, 3)"),
+        (joined([(0.0, 1.0)]), "float64"),
         (lambda: visualize.plot_detections([], [], NAMES), "`images`"),
         (lambda: visualize.plot_detections(np.zeros((2, 5, 7)), [{}], NAMES), "2 images"),
         (lambda: visualize.plot_masks(2 * np.ones((1, 5, 7)), GOOD_MASK, NAMES), "`images`"),
