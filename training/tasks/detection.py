@@ -195,14 +195,16 @@ class Detection(DenseTask):
         write_json(folder / "detections.json", evaluator.detections())
         images, found, truth = zip(*shown, strict=True)
         names = source.info["class_names"]
-        visualize.plot_detections(images, found, names, folder / "detections.png", truth=truth)
+        edges, path = source.info.get("skeleton", ()), folder / "detections.png"
+        visualize.plot_detections(images, found, names, path, truth=truth, edges=edges)
 
     def _shown(self, images, targets, outputs, i):
         """`(pixels, detections, truth)` of row i."""
         data = self.recipe.data
         pixels = np.asarray(images[i]) * np.array(data.std) + np.array(data.mean)
         count, real = int(outputs["count"][i]), np.asarray(targets["labels"][i]) >= 0
-        found = {k: np.asarray(outputs[k][i][:count]) for k in ("boxes", "scores", "classes")}
+        found = {k: np.asarray(v[i][:count]) for k, v in outputs.items() if k != "count"}
+        found |= self.shapes.drawn(found, pixels.shape[:2])
         truth = {
             "boxes": np.asarray(targets["boxes"][i])[real],
             "labels": np.asarray(targets["labels"][i])[real],

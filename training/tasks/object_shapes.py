@@ -7,6 +7,7 @@ K: keypoints.
 import tensorflow as tf
 
 from keras_regionvit import KeypointRCNN, MaskRCNN, RetinaNet
+from keras_regionvit.tasks.detection.instance_masks import THRESHOLD, paste
 from keras_regionvit.tasks.detection.keypoint_rcnn import BOX_BETA
 from keras_regionvit.tasks.detection.region_training import region_losses
 from keras_regionvit.tasks.detection.retinanet import retinanet_losses
@@ -57,6 +58,15 @@ class Boxes:
     def judged(self, info):
         """What the evaluator takes as `shapes`."""
         return None
+
+    def drawn(self, outputs, shape):
+        """What a drawing of one image shows beside boxes, arrays of n rows.
+
+        Args:
+            outputs: of the model for that image, arrays of n rows.
+            shape: its rows and columns.
+        """
+        return {}
 
 
 class _Regions(Boxes):
@@ -111,6 +121,10 @@ class Masks(_Regions):
         """Masks."""
         return MaskShapes()
 
+    def drawn(self, outputs, shape):
+        """Masks in pixels."""
+        return {"masks": paste(outputs["box_masks"], outputs["boxes"], *shape) >= THRESHOLD}
+
 
 class Keypoints(_Regions):
     """Boxes and keypoints of one class, by a `KeypointRCNN`."""
@@ -146,6 +160,10 @@ class Keypoints(_Regions):
     def judged(self, info):
         """Keypoints."""
         return KeypointShapes(info["keypoint_names"])
+
+    def drawn(self, outputs, shape):
+        """Keypoints."""
+        return {"keypoints": outputs["keypoints"]}
 
 
 def _sizes(own):
