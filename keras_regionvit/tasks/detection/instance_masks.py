@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+THRESHOLD = 0.5  # from which on a pixel belongs to an object
+
 
 def within_regions(masks, boxes, regions, size):
     """The share of each place of a region that a mask covers.
@@ -129,7 +131,7 @@ class PastedMasks(keras.layers.Layer):
     >>> PastedMasks()([images, detections["boxes"], detections["box_masks"]])
     """
 
-    def __init__(self, threshold=0.5, **kwargs):
+    def __init__(self, threshold=THRESHOLD, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.threshold = threshold
 
