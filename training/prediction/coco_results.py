@@ -1,13 +1,18 @@
 """Detections as the JSON of COCO's results: what number an image has, and a class.
 
 A row is `{"image_id", "category_id", "bbox": [x, y, width, height], "score", "file_name"}`, in the
-photo's own pixels.
+photo's own pixels, with `"segmentation"`, run lengths, or `"keypoints"` where the model gives them.
 """
 
 import json
 from pathlib import PurePosixPath
 
 from keras_regionvit.files import open_regular
+from training.data.sources.instance_masks import encoded
+from training.evaluators.shapes import MIDDLE
+from training.prediction.drawing import png_mask
+
+SHAPES = ("masks", "keypoints")
 
 
 class CocoNumbers:
@@ -100,17 +105,28 @@ class CocoNumbers:
             A list of dicts of plain data, the best first.
         """
         number, made = self.image_id(name), []
-        boxes = found["boxes"].astype("float64")
-        for (left, top, right, bottom), score, label in zip(
-            boxes.tolist(), found["scores"].tolist(), found["classes"].tolist(), strict=True
-        ):
+        boxes = found["boxes"].astype("float64").tolist()
+        for i, (left, top, right, bottom) in enumerate(boxes):
             made.append(
                 {
                     "image_id": number,
-                    "category_id": self.category_ids[label],
+                    "category_id": self.category_ids[found["classes"][i]],
                     "bbox": [left, top, right - left, bottom - top],
-                    "score": score,
+                    "score": found["scores"][i].item(),
                     "file_name": name,
+                    **_shape({key: found[key][i] for key in SHAPES if key in found}),
                 }
             )
         return made
+
+
+def _shape(found):
+    """What COCO has of the mask or the keypoints of one object."""
+    made = {}
+    if "masks" in found:
+        pixels = png_mask(found["masks"])
+        made["segmentation"] = {"size": list(pixels.shape), "counts": encoded(pixels).decode()}
+    if "keypoints" in found:
+        points = found["keypoints"].astype("float64") - (MIDDLE, MIDDLE, 0)
+        made["keypoints"] = points.ravel().tolist()
+    return made

@@ -76,7 +76,9 @@ class DensePredictor:
         Returns:
             A list with a dict for each: "valid", a bool; and of a valid one either "boxes"
             float32 (n, 4), xyxy in the image's pixels, "scores" float32 and "classes" int32 (n,),
-            the best first; or "mask", uint8 (H, W), classes from 0.
+            the best first; or "mask", uint8 (H, W), classes from 0. A Mask R-CNN also gives
+            "masks", n PNGs of the image's size, not 0 on the object, a Keypoint R-CNN "keypoints"
+            float32 (n, K, 3), x and y in the image's pixels and a score.
         """
         answer = self._function(image_bytes=tf.constant(encoded, tf.string))
         rows = {name: value.numpy() for name, value in answer.items()}
@@ -89,5 +91,6 @@ def _one(row):
         return {"valid": False}
     if "mask_png" in row:
         return {"valid": True, "mask": np.asarray(tf.io.decode_png(row["mask_png"], 1))[..., 0]}
-    found = {name: row[name][: row["count"]] for name in ("boxes", "scores", "classes")}
+    known = ("boxes", "scores", "classes", "masks", "keypoints")
+    found = {name: row[name][: row["count"]] for name in known if name in row}
     return {"valid": True, **found}

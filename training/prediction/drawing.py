@@ -3,6 +3,7 @@
 H, W: rows and columns of a photo; K: classes.
 """
 
+import io
 import os
 from pathlib import Path, PurePosixPath
 
@@ -89,8 +90,13 @@ def under_colors(encoded, mask, classes):
     return Image.blend(_photo(encoded), painted, OPACITY)
 
 
+def png_mask(encoded):
+    """The pixels of an object, boolean (H, W), from the PNG that a Mask R-CNN gives."""
+    return np.asarray(Image.open(io.BytesIO(encoded))) > 0
+
+
 def with_boxes(encoded, found, labels):
-    """A photo with the boxes of its detections, an image of Pillow.
+    """A photo with its detections: boxes, and masks and keypoints if there are; of Pillow.
 
     Args:
         encoded: the photo's bytes.
@@ -101,23 +107,22 @@ def with_boxes(encoded, found, labels):
     draw = ImageDraw.Draw(image)
     side = max(image.size)
     width, font = max(1, side // 320), ImageFont.load_default(max(10, side // 45))
-    for box, score, label in reversed(list(_rows(found))):  # the best lie on top
-        if score < MIN_SCORE:
-            continue
+    (shown,) = np.nonzero(found["scores"] >= MIN_SCORE)
+    for i in reversed(shown):  # the best lie on top
+        box, score, label = (found[name][i].tolist() for name in ("boxes", "scores", "classes"))
         color = tuple(colors[label].tolist())
+        if "masks" in found:
+            inside = Image.fromarray(np.uint8(255 * OPACITY * png_mask(found["masks"][i])))
+            image.paste(color, None, inside)
         left, top, right, bottom = box
         draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), None, color, width)
         text = f"{labels[label]} {score:.0%}"
         draw.rectangle(draw.textbbox((left, top), text, font), color)
         light = np.dot(colors[label], (0.299, 0.587, 0.114)) >= 128
         draw.text((left, top), text, "black" if light else "white", font)
+        for x, y, _ in found["keypoints"][i].tolist() if "keypoints" in found else ():
+            draw.circle((x, y), 2 * width, color, "white")
     return image
-
-
-def _rows(found):
-    return zip(
-        found["boxes"].tolist(), found["scores"].tolist(), found["classes"].tolist(), strict=True
-    )
 
 
 def _photo(encoded):

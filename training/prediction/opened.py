@@ -23,9 +23,14 @@ from training.tasks.classification import lines
 IMAGES = "classification"  # the task of all other models
 MODEL, SAVED_MODEL = "model.keras", Path("saved_model", "1")  # in the folder of a run
 # of a report, that a card keeps
-METRICS = ("accuracy", "top5_accuracy", "auc", "loss", "AP", "AP50", "AP75", "mean_iou",
-           "pixel_accuracy")  # fmt: skip
-DENSE = {keras_regionvit.RetinaNet: "detection", keras_regionvit.SemanticFPN: "segmentation"}
+METRICS = ("accuracy", "top5_accuracy", "auc", "loss", "AP", "AP50", "AP75", "mask_AP",
+           "mask_AP50", "keypoint_AP", "keypoint_AP50", "mean_iou", "pixel_accuracy")  # fmt: skip
+DENSE = {
+    keras_regionvit.RetinaNet: "detection",
+    keras_regionvit.MaskRCNN: "detection",
+    keras_regionvit.KeypointRCNN: "detection",
+    keras_regionvit.SemanticFPN: "segmentation",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Opened:
 
     Attributes:
         name: what `--model` was.
-        model: a `keras.Model`: a classifier, a `RetinaNet` or a `SemanticFPN`.
+        model: a `keras.Model`: a classifier, a detector or a `SemanticFPN`.
         source: where it comes from, in words.
         recipe: the run's recipe, plain data as in `run.json`; this and the others are `None` where
             they are not known.

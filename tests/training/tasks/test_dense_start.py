@@ -15,6 +15,7 @@ INFO = {"class_names": ("a", "b"), "category_ids": (1, 2)}
 
 def task_of(name, weights=""):
     changes = {f"{name}.width": 8, "model.weights": str(weights)}
+    changes |= {"model.peg": False, "model.downsample": "depthwise"}  # one backbone for both
     return open_task(catalogue.smoke(f"quickstart_{name}").with_values(changes))
 
 
