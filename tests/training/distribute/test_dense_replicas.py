@@ -20,7 +20,7 @@ def test_two_replicas_are_as_one_device(task, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, PROGRAM, tmp_path, task, "one", "mirrored:2"],
-        env=environment, capture_output=True, text=True, timeout=300,
+        env=environment, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     one, two = (np.load(tmp_path / f"{name}.npz") for name in ("one", "mirrored2"))

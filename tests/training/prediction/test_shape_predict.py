@@ -66,7 +66,9 @@ def test_results_have_masks_or_keypoints(opened, tmp_path, capsys, monkeypatch):
             np.testing.assert_array_equal(pixels > 0, png_mask(found["masks"][i]))
         else:
             points = np.array(row["keypoints"]).reshape(4, 3)
-            np.testing.assert_allclose(points + (0.5, 0.5, 0), found["keypoints"][i], atol=1e-3)
+            np.testing.assert_allclose(
+                points + np.array([0.5, 0.5, 0]), found["keypoints"][i], atol=1e-3
+            )
     with Image.open(drawn / "0012.png") as image:
         assert image.size == (80, 40)
         assert np.any(np.asarray(image) != photo(40, 80))
