@@ -24,11 +24,11 @@ LAST_BATCHES = (4,)  # of 7 held-out images the last batch has 3, in training on
 
 
 def recipe_of(kind):
-    """Four steps; dropout would draw apart on each replica."""
+    """Four steps; what drops parts would draw apart on each replica."""
     recipe = catalogue.smoke(f"quickstart_{kind}")
     changes = {
         "data.images": 8, "data.batch_size": 4, "schedule.epochs": 2, "schedule.warmup_epochs": 0,
-        f"{recipe.task}.width": 8,
+        f"{recipe.task}.width": 8, "model.drop_path_rate": 0.0,
         **({"segmentation.dropout_rate": 0.0, "segmentation.head_width": 8}
            if kind == "segmentation" else {}),
     }  # fmt: skip

@@ -29,6 +29,8 @@ def test_two_replicas_are_as_one_device(task, tmp_path):
         assert any("moving_variance" in name for name in one)
     for name in one:
         assert np.isfinite(two[name]).all(), name
+        if name == "keypoint_deconv/bias":  # a softmax over places is blind to it: its gradient
+            continue  # is rounding alone, which AdamW makes as large as any
         np.testing.assert_allclose(two[name], one[name], rtol=0, atol=1e-5, err_msg=name)
     one, two = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("one", "mirrored2"))
     assert [row.get("count") for row in one] == [None, None, 7]
