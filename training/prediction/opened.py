@@ -12,6 +12,7 @@ from keras_regionvit.export import LABELS, Preprocessing
 from keras_regionvit.export.structure import check_classifier, normalizes
 from keras_regionvit.files import one_line, read_json
 from keras_regionvit.variants import VARIANTS
+from keras_regionvit.weights.detectors import DETECTORS
 from keras_regionvit.weights.keras_file import check_keras_file
 from keras_regionvit.weights.pretrained import check_weights, load_weights
 from training.prediction.labels import read_labels
@@ -22,15 +23,10 @@ from training.tasks.classification import lines
 
 IMAGES = "classification"  # the task of all other models
 MODEL, SAVED_MODEL = "model.keras", Path("saved_model", "1")  # in the folder of a run
-# of a report, that a card keeps
-METRICS = ("accuracy", "top5_accuracy", "auc", "loss", "AP", "AP50", "AP75", "mask_AP",
-           "mask_AP50", "keypoint_AP", "keypoint_AP50", "mean_iou", "pixel_accuracy")  # fmt: skip
-DENSE = {
-    keras_regionvit.RetinaNet: "detection",
-    keras_regionvit.MaskRCNN: "detection",
-    keras_regionvit.KeypointRCNN: "detection",
-    keras_regionvit.SemanticFPN: "segmentation",
-}
+CARD_METRICS = ("accuracy", "top5_accuracy", "auc", "loss", "AP", "AP50", "AP75", "mask_AP",
+                "mask_AP50", "keypoint_AP", "keypoint_AP50", "mean_iou", "pixel_accuracy",
+                )  # fmt: skip
+DENSE = dict.fromkeys(DETECTORS, "detection") | {keras_regionvit.SemanticFPN: "segmentation"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,7 +258,7 @@ def record_of(folder):
         found["info"] = trained.read_info(folder)
     with contextlib.suppress(OSError, ValueError):  # a run that is not finished has neither
         report = _report(folder)
-        found["metrics"] = {key: report[key] for key in METRICS if key in report}
+        found["metrics"] = {key: report[key] for key in CARD_METRICS if key in report}
         found["labels"] = read_labels(folder / SAVED_MODEL / LABELS)
     return found
 
