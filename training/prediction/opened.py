@@ -24,8 +24,7 @@ from training.tasks.classification import lines
 IMAGES = "classification"  # the task of all other models
 MODEL, SAVED_MODEL = "model.keras", Path("saved_model", "1")  # in the folder of a run
 CARD_METRICS = ("accuracy", "top5_accuracy", "auc", "loss", "AP", "AP50", "AP75", "mask_AP",
-                "mask_AP50", "keypoint_AP", "keypoint_AP50", "mean_iou", "pixel_accuracy",
-                )  # fmt: skip
+    "mask_AP50", "keypoint_AP", "keypoint_AP50", "mean_iou", "pixel_accuracy")  # fmt: skip
 DENSE = dict.fromkeys(DETECTORS, "detection") | {keras_regionvit.SemanticFPN: "segmentation"}
 
 
