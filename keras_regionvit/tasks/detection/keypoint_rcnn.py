@@ -55,7 +55,7 @@ class KeypointRCNN(RegionDetector):
     >>> detector(images)["keypoints"].shape
     TensorShape([2, 100, 17, 3])
 
-    Source: paper, Table A3; the heads, thresholds and losses are those of detectron2's Keypoint
+    Source: paper, Table A4; the heads, thresholds and losses are those of detectron2's Keypoint
     R-CNN, but for ROIAlign's samples, see `roi_align`, losses of keypoints, which are means of an
     image, and summits, which are found to an eighth of a place, see `keypoints.decode`.
     """

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_regionvit.backbone import IMAGE
-from keras_regionvit.checks.kinds import positive_integer, refuse
+from keras_regionvit.checks.kinds import positive_integer, refuse, shown
 from keras_regionvit.tasks.configuration import config_of, model_of
 from keras_regionvit.tasks.detection.proposals import Proposals, propose
 from keras_regionvit.tasks.detection.region_decoding import RegionDecoder
@@ -128,6 +128,7 @@ class RegionDetector(keras.Model):
     def call(self, inputs, training=None, mask=None):
         """Detections; of a dict of images and objects what there is to learn from."""
         if isinstance(inputs, dict):
+            self._check(inputs, (IMAGE, "boxes", "labels"))
             return self._training_outputs(inputs, training)
         return super().call(inputs, training=training, mask=mask)
 
@@ -164,9 +165,14 @@ class RegionDetector(keras.Model):
             self.shape_output: ops.reshape(said, (-1, most, *said.shape[1:])),
         }
 
-    def compute_output_spec(self, inputs, training=None, mask=None):
-        """The shapes of a prediction."""
-        return super().compute_output_spec(inputs, training=training, mask=mask)
+    def _check(self, inputs, names):
+        """Checks that the inputs of training have all that is learnt from."""
+        given = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
+        if lacking := [name for name in names if name not in given or isinstance(given, str)]:
+            raise ValueError(
+                f"{self.name!r} learns from one dict with {', '.join(names)} as its inputs, and no "
+                f"targets beside it. Received {shown(given)}, without {', '.join(lacking)}"
+            )
 
     def losses_of(self, targets, outputs):
         """The losses of a batch, see `region_losses`; `outputs` are those of training."""
@@ -174,6 +180,7 @@ class RegionDetector(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The sum of the losses, the mean of the images."""
+        self._check(x, (IMAGE, "boxes", "labels", self.shape_target))
         means = {key: ops.mean(value) for key, value in self.losses_of(x, y_pred).items()}
         for metric in self._means:
             metric.update_state(means[metric.name])

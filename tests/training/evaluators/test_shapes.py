@@ -192,6 +192,13 @@ def test_keypoints_equal_pycocotools_by_hand(seed, names, tmp_path):
     np.testing.assert_array_equal(points[:, 2], first[:, 2])
 
 
+def test_areas_of_more_masks_than_pycocotools_takes_at_once():
+    square = np.zeros((20, 30), "uint8", order="F")
+    square[5:15, 5:15] = 1
+    found = [{"segmentation": coco_mask.encode(square)}] * 300
+    assert MaskShapes().areas(found).tolist() == [100.0] * 300
+
+
 def test_keypoints_that_are_not_finite_count_for_nothing():
     targets, outputs = scene(1, 4)
     outputs["count"][:] = 5

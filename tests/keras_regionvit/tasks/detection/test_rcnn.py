@@ -266,3 +266,14 @@ def test_arguments_out_of_range(arguments):
 def test_a_backbone_without_the_second_level():
     with pytest.raises(ValueError, match=r"P2 to P5 of a pyramid\. Received one without P2"):
         detector("masks", backbone=conv_backbone((4, 6, 8), first=3))
+
+
+def test_what_is_not_learnt_from():
+    model, batch = detector("masks"), batch_of(np.random.default_rng(0), "masks")
+    model.compile(keras.optimizers.SGD(1e-3), jit_compile=False, run_eagerly=True)
+    images = batch.pop("image")
+    with pytest.raises(ValueError, match="learns from one dict with image, boxes"):
+        model.train_on_batch(images, batch)
+    del batch["masks"]
+    with pytest.raises(ValueError, match="without masks"):
+        model.train_on_batch({"image": images, **batch})
