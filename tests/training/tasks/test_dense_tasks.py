@@ -89,7 +89,7 @@ def test_what_would_have_no_effect_is_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["detection", "segmentation"])
+@pytest.mark.parametrize("kind", ["detection", "segmentation", "mask_rcnn", "keypoint_rcnn"])
 def test_from_the_command_to_the_served_model(kind, tmp_path, capsys):
     folder = tmp_path / "run"
     arguments = ["--recipe", f"quickstart_{kind}", "--smoke", "--output", str(folder)]
@@ -120,3 +120,5 @@ def test_from_the_command_to_the_served_model(kind, tmp_path, capsys):
     boxes = np.minimum(expected["boxes"][0] * 100 / 64, [100, 50, 100, 50])
     np.testing.assert_allclose(answer["boxes"][0], boxes, atol=1e-2)
     assert not np.any(answer["boxes"][1]) and set(answer["labels"][1].numpy()) == {b""}
+    for name, prefix in (("masks", "mask_AP"), ("keypoints", "keypoint_AP")):
+        assert (name in answer) == (prefix in report) == (name[:4] == kind[:4])
